@@ -30,7 +30,7 @@ func TestSearch(t *testing.T) {
 
 func TestChoose(t *testing.T) {
 	table := modules()
-	tests := map[string]struct {
+	for name, tt := range map[string]struct {
 		args, left []string
 		found      bool
 	}{
@@ -47,8 +47,7 @@ func TestChoose(t *testing.T) {
 		"no argument":           {args: []string{"wgmesh"}},
 		"for a person":          {args: []string{"wgmesh", "--help"}, left: []string{"--help"}},
 		"module that is no one": {args: []string{"wgmesh", "wg_tunel", "args"}, left: []string{"wg_tunel", "args"}},
-	}
-	for name, tt := range tests {
+	} {
 		t.Run(name, func(t *testing.T) {
 			_, left, found := choose(table, tt.args)
 			assert.Equal(t, tt.found, found)
@@ -77,7 +76,7 @@ func TestASettlementWaitsForItsTurn(t *testing.T) {
 func TestPerson(t *testing.T) {
 	self := must.Get(os.Executable())(t)
 	content := must.Get(os.ReadFile(self))(t)
-	tests := map[string]struct {
+	for name, tt := range map[string]struct {
 		argv        []string
 		status      int
 		out, errOut string
@@ -92,8 +91,7 @@ func TestPerson(t *testing.T) {
 		},
 		"nothing":        {nil, 2, "", "wgmesh MODULE [FILE]"},
 		"unknown module": {[]string{"wg_tunel", "args"}, 2, "", "wgmesh: wg_tunel: no such module or command\n"},
-	}
-	for name, tt := range tests {
+	} {
 		t.Run(name, func(t *testing.T) {
 			var out, errOut bytes.Buffer
 			assert.Equal(t, tt.status, person(tt.argv, &out, &errOut))

@@ -70,7 +70,7 @@ func TestLenient(t *testing.T) {
 }
 
 func TestRefuses(t *testing.T) {
-	tests := map[string]struct{ old, new, want string }{
+	for name, tt := range map[string]struct{ old, new, want string }{
 		"unknown option": {
 			"router: a", "router: a\nlink_pol: 10.0.0.0/8",
 			`link_pol: unknown option; did you mean "link_pool"?`,
@@ -91,8 +91,7 @@ func TestRefuses(t *testing.T) {
 			"router: a\nrouters:", "router: c\nbfd: slow\nrouters:",
 			"bfd: \"slow\": expected normal or fast; (2) router: \"c\" is not among",
 		},
-	}
-	for name, tt := range tests {
+	} {
 		t.Run(name, func(t *testing.T) {
 			require.Equal(t, 1, strings.Count(small, tt.old))
 			result := run(t, strings.Replace(small, tt.old, tt.new, 1))

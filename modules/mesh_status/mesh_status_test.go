@@ -102,7 +102,7 @@ func TestMetricsFile(t *testing.T) {
 }
 
 func TestOptions(t *testing.T) {
-	tests := map[string]struct{ options, err string }{
+	for name, tt := range map[string]struct{ options, err string }{
 		"nothing to look at": {options: `{}`},
 		"unknown":            {options: `{"tunnel":[]}`, err: `did you mean "tunnels"?`},
 		"expect":             {options: `{"expect":"all"}`, err: "expect: expected one of healthy, any"},
@@ -112,8 +112,7 @@ func TestOptions(t *testing.T) {
 		"no network":        {options: `{"prefixes":[{"site":"aws"}]}`, err: "prefixes[0]: expected a network"},
 		"wait":              {options: `{"wait":-1}`, err: "wait: -1; expected 0 or more seconds"},
 		"reach as the role": {options: `{"reach":{"aws-1":["10.2.1.4"]}}`},
-	}
-	for name, tt := range tests {
+	} {
 		t.Run(name, func(t *testing.T) {
 			var o meshstatus.Options
 			err := ansible.Decode([]byte(tt.options), &o)

@@ -48,15 +48,14 @@ func TestConverges(t *testing.T) {
 }
 
 func TestOptions(t *testing.T) {
-	tests := map[string]struct{ options, err string }{
+	for name, tt := range map[string]struct{ options, err string }{
 		"none at all":   {options: `{}`},
 		"lists as text": {options: `{"interfaces":"wg1,wg2","reserved_ports":"51801-51806,51810"}`},
 		"bad port":      {options: `{"reserved_ports":[0]}`, err: `reserved_ports: port range "0"`},
 		"bad interface": {options: `{"interfaces":["wg*"]}`, err: `interface "wg*"`},
 		"bad buffer":    {options: `{"rmem_max":1}`, err: "net.core.rmem_max: expected 0"},
 		"unknown":       {options: `{"interface":["wg1"]}`, err: `did you mean "interfaces"?`},
-	}
-	for name, tt := range tests {
+	} {
 		t.Run(name, func(t *testing.T) {
 			var o Options
 			err := ansible.Decode([]byte(tt.options), &o)

@@ -65,7 +65,7 @@ func TestExamples(t *testing.T) {
 }
 
 func TestRefused(t *testing.T) {
-	tests := map[string]struct{ options, msg string }{
+	for name, tt := range map[string]struct{ options, msg string }{
 		"no tunnels": {`{}`, "tunnels: required option is missing"},
 		"misspelt": {
 			`{"tunnels":[{"name":"wg1","peers":[{"name":"a","allowed_ip":[]}]}]}`,
@@ -80,8 +80,7 @@ func TestRefused(t *testing.T) {
 			`{"tunnels":[{"name":"wg1","peers":[{"name":"a","endpoint":"example.com:51820"}]}]}`,
 			"tunnels[0].peers[0].endpoint",
 		},
-	}
-	for name, tt := range tests {
+	} {
 		t.Run(name, func(t *testing.T) {
 			var o wgtunnel.Options
 			err := ansible.Decode([]byte(tt.options), &o)

@@ -62,7 +62,7 @@ func (o *options) SetDefaults() { o.Timeout, o.State = 120, "applied" }
 
 func TestDecode(t *testing.T) {
 	yes := true
-	tests := map[string]struct {
+	for name, tt := range map[string]struct {
 		in   string
 		want func(*options)
 	}{
@@ -111,8 +111,7 @@ func TestDecode(t *testing.T) {
 				}}}}
 			},
 		},
-	}
-	for name, tt := range tests {
+	} {
 		t.Run(name, func(t *testing.T) {
 			var have, want options
 			want.SetDefaults()
@@ -124,7 +123,7 @@ func TestDecode(t *testing.T) {
 }
 
 func TestDecodeRefuses(t *testing.T) {
-	tests := map[string]struct{ in, err string }{
+	for name, tt := range map[string]struct{ in, err string }{
 		"no JSON":     {`{`, `arguments: expected one JSON object: unexpected EOF`},
 		"no object":   {`[]`, `arguments: expected one JSON object, got a list`},
 		"two objects": {`{}{}`, `arguments: expected one JSON object: something follows it`},
@@ -178,8 +177,7 @@ func TestDecodeRefuses(t *testing.T) {
 			"prge: unknown option; did you mean \"purge\"?\npurge: expected yes or no, got 3\n" +
 				"tunnels[0].mtu: expected an integer, got \"x\"",
 		},
-	}
-	for name, tt := range tests {
+	} {
 		t.Run(name, func(t *testing.T) {
 			assert.EqualError(t, ansible.Decode([]byte(tt.in), &options{}), tt.err)
 		})
@@ -271,7 +269,7 @@ func TestRender(t *testing.T) {
 		Keys  map[string]string `json:"keys"`
 		None  *int              `json:"none"`
 	}
-	tests := map[string]struct {
+	for name, tt := range map[string]struct {
 		view any
 		text string
 	}{
@@ -293,8 +291,7 @@ func TestRender(t *testing.T) {
 			"keys:\n  a: \"x\\ny\"\n  b: \"\"\nname: wg20\nnone: null\npeers:\n  - ips:\n      - a\n    name: p\n" +
 				"  - name: true\nports:\n  - 1\n  - 2\nvia: fd00::1\n",
 		},
-	}
-	for name, tt := range tests {
+	} {
 		t.Run(name, func(t *testing.T) { assert.Equal(t, tt.text, ansible.Render(tt.view)) })
 	}
 }

@@ -23,7 +23,7 @@ import (
 
 // Check mode and modules that change nothing do not wait for one that does.
 func TestWhoTakesTheLock(t *testing.T) {
-	tests := map[string]struct {
+	for name, tt := range map[string]struct {
 		in    string
 		opts  []ansible.Option
 		takes bool
@@ -31,8 +31,7 @@ func TestWhoTakesTheLock(t *testing.T) {
 		"module":          {in: `{"port":2}`, takes: true},
 		"check mode":      {in: `{"port":2,"_ansible_check_mode":true}`},
 		"unlocked module": {in: `{"port":2}`, opts: []ansible.Option{ansible.Unlocked()}},
-	}
-	for name, tt := range tests {
+	} {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "lock")
 			m := ansible.New(func(context.Context, settings) (ansible.Plan, error) {
@@ -154,7 +153,7 @@ func TestLockNamesItsHolder(t *testing.T) {
 
 // What should not be there is refused at once, and in words.
 func TestLockRefuses(t *testing.T) {
-	tests := map[string]struct {
+	for name, tt := range map[string]struct {
 		make func(t *testing.T, dir string)
 		err  string
 	}{
@@ -198,8 +197,7 @@ func TestLockRefuses(t *testing.T) {
 			require.NoError(t, os.Remove(dir))
 			require.NoError(t, os.Symlink("/tmp", dir))
 		}, "is a link, expected a folder"},
-	}
-	for name, tt := range tests {
+	} {
 		t.Run(name, func(t *testing.T) {
 			dir := filepath.Join(t.TempDir(), "wgmesh")
 			require.NoError(t, os.Mkdir(dir, 0o700))

@@ -81,7 +81,7 @@ func (h *host) module(t *testing.T) ansible.Module {
 }
 
 func TestRun(t *testing.T) {
-	tests := map[string]struct {
+	for name, tt := range map[string]struct {
 		in, out string
 		port    int // afterwards; it starts as 1
 		status  int
@@ -158,8 +158,7 @@ func TestRun(t *testing.T) {
 			in: `{"port":2,"fault":"not JSON"}`, port: 2, status: 1,
 			out: `{"changed":true,"failed":true,"msg":"internal error: the result is not JSON; please report it"}`,
 		},
-	}
-	for name, tt := range tests {
+	} {
 		t.Run(name, func(t *testing.T) {
 			h := host{port: 1}
 			var out bytes.Buffer
@@ -207,7 +206,7 @@ func TestRunConverges(t *testing.T) {
 }
 
 func TestRunReadsAFile(t *testing.T) {
-	tests := map[string]struct {
+	for name, tt := range map[string]struct {
 		in   string
 		left bool
 	}{
@@ -215,8 +214,7 @@ func TestRunReadsAFile(t *testing.T) {
 		"made by Ansible, broken": {`{"port":2,"_ansible_diff":`, false},
 		"to be kept":              {`{"port":2,"_ansible_keep_remote_files":true}`, true},
 		"written by a person":     {`{"port":2}`, true},
-	}
-	for name, tt := range tests {
+	} {
 		t.Run(name, func(t *testing.T) {
 			file := filepath.Join(t.TempDir(), "args")
 			require.NoError(t, os.WriteFile(file, []byte(tt.in), 0o600))

@@ -31,7 +31,7 @@ func several(t *testing.T, h *host) ansible.Module {
 
 func TestSteps(t *testing.T) {
 	first := `{"name":"A","module":"port","register":"a","args":{"port":2}}`
-	tests := map[string]struct {
+	for name, tt := range map[string]struct {
 		in, out string
 		port    int
 	}{
@@ -97,8 +97,7 @@ func TestSteps(t *testing.T) {
 				`"answers":{"a":{"changed":true,"failed":true,` +
 				`"msg":"internal error: the result is not JSON; please report it"}}}`,
 		},
-	}
-	for name, tt := range tests {
+	} {
 		t.Run(name, func(t *testing.T) {
 			h := host{port: 1}
 			var out bytes.Buffer

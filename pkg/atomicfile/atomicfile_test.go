@@ -46,7 +46,7 @@ func TestWriteKeepsOwner(t *testing.T) {
 }
 
 func TestWriteRefuses(t *testing.T) {
-	tests := map[string]struct {
+	for name, tt := range map[string]struct {
 		make func(path string) error
 		err  string
 	}{
@@ -55,8 +55,7 @@ func TestWriteRefuses(t *testing.T) {
 		"folder":           {func(p string) error { return os.Mkdir(p, 0o755) }, "found a folder"},
 		"named pipe":       {func(p string) error { return syscall.Mkfifo(p, 0o600) }, "found a special file"},
 		"folder not there": {func(p string) error { return os.Remove(filepath.Dir(p)) }, "no such file or directory"},
-	}
-	for name, tt := range tests {
+	} {
 		t.Run(name, func(t *testing.T) {
 			outer := t.TempDir()
 			dir := filepath.Join(outer, "dir")

@@ -69,7 +69,7 @@ func (n namespace) get(t *testing.T, packet string) string {
 // A route of BIRD's beats no subnet that the host is connected to, whoever gave it its
 // metric: not the way into the own site, not what another site announces.
 func TestConnectedIsNeverBeaten(t *testing.T) {
-	tests := map[string]struct {
+	for name, tt := range map[string]struct {
 		host   []string // commands of ip
 		site   []netip.Prefix
 		theirs []netip.Prefix
@@ -138,8 +138,7 @@ func TestConnectedIsNeverBeaten(t *testing.T) {
 			theirs: networks("fd00:7::/64", "fd00:7::/80", "fd00:2::/48"),
 			wire:   map[string]string{"fd00:7::2": "site1", "fd00:7::1:0:0:2": "site1"}, tunnel: []string{"fd00:2::9"},
 		},
-	}
-	for name, tt := range tests {
+	} {
 		for _, metric := range []int{0, 100, 149, 436, 512, 1024, 20600} {
 			if metric != 1024 && os.Getenv("WGMESH_CONNECTED") == "" {
 				continue // one comparison in the kernel tells the most

@@ -44,7 +44,7 @@ func TestDiffApplied(t *testing.T) {
 		Text: conf(1), Daemon: bird.Daemon{Running: true, Runs: stamp(3), Pending: true},
 		Marker: &bird.Marker{Stamp: stamp(3)}, Trial: conf(3),
 	}
-	tests := map[string]struct {
+	for name, tt := range map[string]struct {
 		have    bird.Have
 		timeout int
 		renew   bool
@@ -102,8 +102,7 @@ func TestDiffApplied(t *testing.T) {
 		},
 		"it read the same text again":  {have: here(2, deaf(2)), want: "hear"},
 		"another text, and all is new": {have: here(1, deaf(1)), timeout: 60, want: "try", pending: true},
-	}
-	for name, tt := range tests {
+	} {
 		t.Run(name, func(t *testing.T) {
 			want := bird.Want{State: bird.Applied, Text: conf(2), Timeout: tt.timeout, Start: true, Renew: tt.renew}
 			d, err := bird.Diff(want, tt.have)
@@ -152,7 +151,7 @@ func TestDiffConfirmedAndUndone(t *testing.T) {
 		return s
 	}
 	pending := bird.Daemon{Running: true, Runs: stamp(2), Pending: true, Left: "17 s"}
-	tests := map[string]struct {
+	for name, tt := range map[string]struct {
 		have               bird.Have
 		confirmed, undone  string
 		confirmErr, undErr string
@@ -197,8 +196,7 @@ func TestDiffConfirmedAndUndone(t *testing.T) {
 			have:      bird.Have{Text: conf(2), Daemon: bird.Daemon{Running: true, Runs: stamp(2)}, Marker: marker},
 			confirmed: "clean", undone: "clean",
 		},
-	}
-	for name, tt := range tests {
+	} {
 		t.Run(name, func(t *testing.T) {
 			for state, want := range map[string]struct {
 				do  string

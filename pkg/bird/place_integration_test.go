@@ -254,7 +254,7 @@ func TestBootLeavesAlone(t *testing.T) {
 	good := number(t, 1)
 	ours := append([]byte("# by hand\n"), good...)
 	own := []byte("router id 9.9.9.9;\nprotocol device {}\n")
-	tests := map[string]struct {
+	for name, tt := range map[string]struct {
 		conf, good []byte
 		says       string
 	}{
@@ -266,8 +266,7 @@ func TestBootLeavesAlone(t *testing.T) {
 		"both are damaged":     {good[:40], good[:50], "neither can"},
 		"the copy breaks off":  {good[:40], good[:len(good)-6], "neither can"},
 		"refused, by hand too": {[]byte("nonsense {\n"), []byte("nonsense"), "run the mesh play"},
-	}
-	for name, tt := range tests {
+	} {
 		t.Run(name, func(t *testing.T) {
 			path, said := boot(t, tt.conf, tt.good)
 			assert.Equal(t, string(tt.conf), string(must.Get(os.ReadFile(path))(t)))

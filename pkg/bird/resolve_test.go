@@ -26,7 +26,7 @@ var networks = must.Prefixes
 // What lies inside a subnet of the host gets no route, and no floor. What equals one
 // needs no word: the metric is worse.
 func TestResolveLocal(t *testing.T) {
-	tests := map[string]struct {
+	for name, tt := range map[string]struct {
 		subnets []netip.Prefix // of eth0 and docker0
 		theirs  []netip.Prefix
 		carried []netip.Prefix
@@ -64,8 +64,7 @@ func TestResolveLocal(t *testing.T) {
 		"a tunnel's own is not looked": {
 			subnets: nil, theirs: networks("172.31.1.0/24"), refused: networks("172.31.1.0/24"),
 		},
-	}
-	for name, tt := range tests {
+	} {
 		t.Run(name, func(t *testing.T) {
 			site := networks("10.3.0.0/16", "10.3.1.0/24")
 			c := bird.Config{Unreachable: true, Bird: plan.Bird{
@@ -101,7 +100,7 @@ func TestResolveLocal(t *testing.T) {
 func TestResolve(t *testing.T) {
 	site := must.Prefixes("10.3.0.0/16", "fd00:3::/48")
 	onlink := plan.Static{Network: site[0], Via: netip.MustParseAddr("10.3.0.1"), OnLink: true}
-	tests := map[string]struct {
+	for name, tt := range map[string]struct {
 		host      bird.Network
 		neighbors []plan.Neighbor
 		src       bird.Sources
@@ -143,8 +142,7 @@ func TestResolve(t *testing.T) {
 			iface:     "eth0",
 		},
 		"nothing to go by": {err: "static[0] (10.3.0.0/16): onlink needs an interface"},
-	}
-	for name, tt := range tests {
+	} {
 		t.Run(name, func(t *testing.T) {
 			c := bird.Config{Bird: plan.Bird{Networks: site, Static: []plan.Static{onlink}, Neighbors: tt.neighbors}}
 			got, src, own, err := bird.Resolve(c, tt.host)
@@ -208,7 +206,7 @@ func TestResolveWay(t *testing.T) {
 		lan("eth0", "2001:db8::2/64"),
 		lan("eth1", "fd00:1:0:10::4/128"),
 	}, Default6: "eth0", Gateway6: ip("fe80::1")}
-	tests := map[string]struct {
+	for name, tt := range map[string]struct {
 		host  bird.Network
 		given plan.Static
 		want  string // "via%interface onlink", or an error
@@ -253,8 +251,7 @@ func TestResolveWay(t *testing.T) {
 		"outside, by a gateway that BIRD would not learn": {
 			slash32, plan.Static{Network: networks("192.0.2.4/32")[0], Outside: true}, "10.0.1.254%ens4 onlink",
 		},
-	}
-	for name, tt := range tests {
+	} {
 		t.Run(name, func(t *testing.T) {
 			c := bird.Config{Bird: plan.Bird{Networks: []netip.Prefix{net4, net6}, Static: []plan.Static{tt.given}}}
 			got, _, _, err := bird.Resolve(c, tt.host)

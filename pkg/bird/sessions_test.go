@@ -19,7 +19,7 @@ import (
 
 func TestDisrupts(t *testing.T) {
 	both := []string{"azure_1", "gcp_2"}
-	tests := map[string]struct {
+	for name, tt := range map[string]struct {
 		change func(*bird.Config)
 		want   []string
 	}{
@@ -48,8 +48,7 @@ func TestDisrupts(t *testing.T) {
 		}, want: []string{"azure_1"}},
 		"becomes iBGP":   {change: func(c *bird.Config) { c.Neighbors[0].AS = c.AS }, want: []string{"azure_1"}},
 		"own AS changes": {change: func(c *bird.Config) { c.AS = 65099 }, want: both},
-	}
-	for name, tt := range tests {
+	} {
 		t.Run(name, func(t *testing.T) {
 			c, have := load(t, "testdata/dual")
 			tt.change(&c)

@@ -21,7 +21,7 @@ import (
 func TestValidate(t *testing.T) {
 	ip := netip.MustParseAddr
 	net := netip.MustParsePrefix
-	tests := map[string]struct {
+	for name, tt := range map[string]struct {
 		change func(*bird.Config)
 		err    string
 	}{
@@ -111,8 +111,7 @@ func TestValidate(t *testing.T) {
 			c.Neighbors[0].Address = c.Neighbors[0].LocalAddress
 		}, "both ends have the same address"},
 		"import limit": {func(c *bird.Config) { c.Neighbors[0].ImportLimit = -1 }, "import_limit"},
-	}
-	for name, tt := range tests {
+	} {
 		t.Run(name, func(t *testing.T) {
 			c, _ := load(t, "testdata/dual")
 			tt.change(&c)

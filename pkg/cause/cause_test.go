@@ -17,7 +17,7 @@ import (
 func TestNew(t *testing.T) {
 	router := strings.Repeat("r", 60) + "-12"
 	path := "/etc/wireguard/" + strings.Repeat("deep/", 40) + "wgmesh.key"
-	tests := map[string]struct {
+	for name, tt := range map[string]struct {
 		got       cause.Cause
 		found, do string
 	}{
@@ -74,8 +74,7 @@ func TestNew(t *testing.T) {
 			cause.New("down: start it").Prefixed("tunnel %s to %s", "wg1", "a"),
 			"tunnel wg1 to a: down", "start it",
 		},
-	}
-	for name, tt := range tests {
+	} {
 		t.Run(name, func(t *testing.T) {
 			assert.Equal(t, cause.Cause{Found: tt.found, Do: tt.do}, tt.got)
 			assert.LessOrEqual(t, len([]rune(tt.got.Error())), cause.Most)

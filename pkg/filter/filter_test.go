@@ -94,40 +94,34 @@ func indexOf(s string) int {
 }
 
 func TestIPTables(t *testing.T) {
-	tests := map[string]struct {
+	policy := func(v filter.Verdict) filter.Outcome {
+		return filter.Outcome{Verdict: v, Where: "iptables FORWARD: policy drop"}
+	}
+	for name, tt := range map[string]struct {
 		saved, rule string
 		packet      filter.Packet
 		want        filter.Outcome
 	}{
-		"Docker drops": {
-			docker, "", packet("icmp"),
-			filter.Outcome{Verdict: filter.Drops, Where: "iptables FORWARD: policy drop"},
-		},
-		"Docker, outward": {
-			docker, "", outward("tcp"),
-			filter.Outcome{Verdict: filter.Drops, Where: "iptables FORWARD: policy drop"},
-		},
+		"Docker drops":    {docker, "", packet("icmp"), policy(filter.Drops)},
+		"Docker, outward": {docker, "", outward("tcp"), policy(filter.Drops)},
 		"Docker with a way": {
 			docker, "-A DOCKER-USER -s 10.0.0.0/8 -d 10.0.0.0/8 -j ACCEPT\n", packet("tcp"), filter.Outcome{},
 		},
 		"Docker with a way in": {
 			docker, "-A DOCKER-USER -i wg+ -j ACCEPT\n", outward("tcp"),
-			filter.Outcome{Verdict: filter.Drops, Where: "iptables FORWARD: policy drop"},
+			policy(filter.Drops),
 		},
 		"Docker with a part of a way": {
 			docker, "-A DOCKER-USER -p tcp -m multiport --dports 22,443 -j ACCEPT\n", packet("tcp"),
-			filter.Outcome{Verdict: filter.Partly, Where: "iptables FORWARD: policy drop"},
+			policy(filter.Partly),
 		},
 		"Docker with a set": {
 			docker, "-A DOCKER-USER -m set --match-set mesh src -j ACCEPT\n", packet("tcp"),
-			filter.Outcome{Verdict: filter.Unless, Where: "iptables FORWARD: policy drop"},
+			policy(filter.Unless),
 		},
 		"ufw lets pings through": {ufw, "", packet("icmp"), filter.Outcome{}},
-		"ufw drops all else": {
-			ufw, "", packet("tcp"),
-			filter.Outcome{Verdict: filter.Drops, Where: "iptables FORWARD: policy drop"},
-		},
-		"ufw route allow": {ufw, "-A ufw-user-forward -i wg2 -o eth0 -j ACCEPT\n", packet("tcp"), filter.Outcome{}},
+		"ufw drops all else":     {ufw, "", packet("tcp"), policy(filter.Drops)},
+		"ufw route allow":        {ufw, "-A ufw-user-forward -i wg2 -o eth0 -j ACCEPT\n", packet("tcp"), filter.Outcome{}},
 		"a comment with quotes": {
 			ufw, "-A ufw-user-forward -s 10.0.0.0/16 -m comment --comment \"no \\\"office\\\" -j ACCEPT\" -j " +
 				"REJECT --reject-with icmp-port-unreachable\n", packet("tcp"),
@@ -136,8 +130,7 @@ func TestIPTables(t *testing.T) {
 				Where:   "iptables: -A ufw-user-forward -s 10.0.0.0/16 -j REJECT --reject-with icmp-port-unreachable",
 			},
 		},
-	}
-	for name, tt := range tests {
+	} {
 		t.Run(name, func(t *testing.T) {
 			rules, _ := filter.ParseIPTables([]byte(with(tt.saved, tt.rule)), false)
 			assert.Equal(t, tt.want, rules.Ask(tt.packet, filter.Forwarded))
@@ -191,35 +184,35 @@ func TestNFT(t *testing.T) {
 	const drop = `{"drop": null}`
 	const tcpFlags = `{"payload": {"protocol": "tcp", "field": "flags"}}`
 	match := func(op, left, right string) string {
-		return `{"match": {"op": "` + op + `", "left": ` + left + `, "right": ` + right + `}},`
+		return `{"match": {"op": "` + op + `", "left": ` + left + `, "right": ` + right + `}},` + drop
 	}
-	saddr := func(right string) string {
+	from := func(right string) string {
 		return match("==", `{"payload": {"protocol": "ip", "field": "saddr"}}`, right)
 	}
-	tests := map[string]struct {
+	for name, tt := range map[string]struct {
 		expr string
 		want filter.Verdict
 	}{
-		"set with a name":       {saddr(`"@bad"`) + drop, filter.Drops},
-		"some of a set":         {saddr(`"@few"`) + drop, filter.Partly},
-		"empty set":             {saddr(`"@none"`) + drop, filter.Passes},
-		"set that is not known": {saddr(`"@gone"`) + drop, filter.Unsure},
-		"range":                 {saddr(`{"range": ["10.0.0.0", "10.255.255.255"]}`) + drop, filter.Drops},
+		"set with a name":       {from(`"@bad"`), filter.Drops},
+		"some of a set":         {from(`"@few"`), filter.Partly},
+		"empty set":             {from(`"@none"`), filter.Passes},
+		"set that is not known": {from(`"@gone"`), filter.Unsure},
+		"range":                 {from(`{"range": ["10.0.0.0", "10.255.255.255"]}`), filter.Drops},
 		"IPv6": {
-			match("!=", `{"payload": {"protocol": "ip6", "field": "saddr"}}`, `"::1"`) + drop, filter.Passes,
+			match("!=", `{"payload": {"protocol": "ip6", "field": "saddr"}}`, `"::1"`), filter.Passes,
 		},
 		"port": {
-			match("==", `{"payload": {"protocol": "tcp", "field": "dport"}}`, `5432`) + drop, filter.Partly,
+			match("==", `{"payload": {"protocol": "tcp", "field": "dport"}}`, `5432`), filter.Partly,
 		},
-		"list of states": {match("in", `{"ct": {"key": "state"}}`, `["new", "invalid"]`) + drop, filter.Drops},
+		"list of states": {match("in", `{"ct": {"key": "state"}}`, `["new", "invalid"]`), filter.Drops},
 		"state in a set": {
-			match("in", `{"ct": {"key": "state"}}`, `{"set": ["established", "related"]}`) + drop, filter.Passes,
+			match("in", `{"ct": {"key": "state"}}`, `{"set": ["established", "related"]}`), filter.Passes,
 		},
-		"mark": {match("==", `{"meta": {"key": "mark"}}`, `5`) + drop, filter.Unsure},
+		"mark": {match("==", `{"meta": {"key": "mark"}}`, `5`), filter.Unsure},
 		"its own addresses": {
-			match("==", `{"fib": {"result": "type", "flags": ["daddr"]}}`, `"local"`) + drop, filter.Passes,
+			match("==", `{"fib": {"result": "type", "flags": ["daddr"]}}`, `"local"`), filter.Passes,
 		},
-		"who sends it": {match("==", `{"meta": {"key": "skuid"}}`, `0`) + drop, filter.Passes},
+		"who sends it": {match("==", `{"meta": {"key": "skuid"}}`, `0`), filter.Passes},
 		"verdict map": {
 			`{"vmap": {"key": {"ct": {"key": "state"}}, "data": {"set": [` +
 				`["established", {"accept": null}], ["new", {"drop": null}]]}}}`,
@@ -234,32 +227,32 @@ func TestNFT(t *testing.T) {
 			filter.Passes,
 		},
 		"places in the packet": {
-			match("==", `{"payload": {"base": "th", "offset": 16, "len": 16}}`, `80`) + drop, filter.Unsure,
+			match("==", `{"payload": {"base": "th", "offset": 16, "len": 16}}`, `80`), filter.Unsure,
 		},
 		"fragments": {
 			match("!=", `{"&": [{"payload": {"protocol": "ip", "field": "frag-off"}}, 8191]}`,
-				`0`) + drop, filter.Passes,
+				`0`), filter.Passes,
 		},
 		"new without SYN": {
-			match("!=", `{"&": [`+tcpFlags+`, ["fin", "syn", "rst", "ack"]]}`, `"syn"`) + drop, filter.Passes,
+			match("!=", `{"&": [`+tcpFlags+`, ["fin", "syn", "rst", "ack"]]}`, `"syn"`), filter.Passes,
 		},
-		"SYN and FIN": {match("==", `{"&": [`+tcpFlags+`, ["fin", "syn"]]}`, `["fin", "syn"]`) + drop, filter.Passes},
-		"no SYN":      {match("==", `{"&": [`+tcpFlags+`, "syn"]}`, `0`) + drop, filter.Passes},
-		"SYN alone":   {match("==", `{"&": [`+tcpFlags+`, ["syn", "ack"]]}`, `"syn"`) + drop, filter.Drops},
+		"SYN and FIN": {match("==", `{"&": [`+tcpFlags+`, ["fin", "syn"]]}`, `["fin", "syn"]`), filter.Passes},
+		"no SYN":      {match("==", `{"&": [`+tcpFlags+`, "syn"]}`, `0`), filter.Passes},
+		"SYN alone":   {match("==", `{"&": [`+tcpFlags+`, ["syn", "ack"]]}`, `"syn"`), filter.Drops},
 		"flags as an older nft has them": {
-			match("!=", `{"&": [`+tcpFlags+`, {"|": ["fin", "syn"]}]}`, `"syn"`) + drop, filter.Unsure,
+			match("!=", `{"&": [`+tcpFlags+`, {"|": ["fin", "syn"]}]}`, `"syn"`), filter.Unsure,
 		},
-		"SYN":                {match("in", tcpFlags, `"syn"`) + drop, filter.Drops},
-		"not SYN":            {match("!", tcpFlags, `"syn"`) + drop, filter.Passes},
-		"any of these":       {match("in", tcpFlags, `["syn", "ack"]`) + drop, filter.Drops},
-		"none of these":      {match("!", tcpFlags, `["fin", "syn"]`) + drop, filter.Passes},
-		"none of those":      {match("!", tcpFlags, `["fin", "ack"]`) + drop, filter.Drops},
-		"SYN or ACK":         {match("==", tcpFlags, `{"set": ["syn", "ack"]}`) + drop, filter.Drops},
-		"exactly these":      {match("==", tcpFlags, `["syn", "ack"]`) + drop, filter.Unsure},
-		"what is translated": {match("in", `{"ct": {"key": "status"}}`, `"dnat"`) + drop, filter.Passes},
+		"SYN":                {match("in", tcpFlags, `"syn"`), filter.Drops},
+		"not SYN":            {match("!", tcpFlags, `"syn"`), filter.Passes},
+		"any of these":       {match("in", tcpFlags, `["syn", "ack"]`), filter.Drops},
+		"none of these":      {match("!", tcpFlags, `["fin", "syn"]`), filter.Passes},
+		"none of those":      {match("!", tcpFlags, `["fin", "ack"]`), filter.Drops},
+		"SYN or ACK":         {match("==", tcpFlags, `{"set": ["syn", "ack"]}`), filter.Drops},
+		"exactly these":      {match("==", tcpFlags, `["syn", "ack"]`), filter.Unsure},
+		"what is translated": {match("in", `{"ct": {"key": "status"}}`, `"dnat"`), filter.Passes},
 		"no address of an interface": {
 			match("!=", `{"fib": {"result": "type", "flags": ["daddr", "iif"]}}`,
-				`{"set": ["local", "broadcast", "multicast"]}`) + drop, filter.Drops,
+				`{"set": ["local", "broadcast", "multicast"]}`), filter.Drops,
 		},
 		"limit of each": {
 			`{"set": {"op": "update", "elem": 1, "set": "@few", "stmt": [{"limit": {"inv": true}}]}},` + drop,
@@ -271,11 +264,11 @@ func TestNFT(t *testing.T) {
 		"quota":       {`{"quota": {"val": 10, "val_unit": "mbytes", "inv": true}},` + drop, filter.Unsure},
 		"pairs": {
 			match("==", `{"concat": [{"meta": {"key": "iifname"}}, {"meta": {"key": "oifname"}}]}`,
-				`{"set": [{"concat": ["a", "b"]}, {"concat": ["wg2", "eth0"]}]}`) + drop, filter.Drops,
+				`{"set": [{"concat": ["a", "b"]}, {"concat": ["wg2", "eth0"]}]}`), filter.Drops,
 		},
 		"pairs, one wrong": {
 			match("==", `{"concat": [{"meta": {"key": "iifname"}}, {"meta": {"key": "oifname"}}]}`,
-				`{"set": [{"concat": ["wg2", "b"]}]}`) + drop, filter.Passes,
+				`{"set": [{"concat": ["wg2", "b"]}]}`), filter.Passes,
 		},
 		"map with a name":       {`{"vmap": {"key": {"meta": {"key": "iifname"}}, "data": "@zones"}}`, filter.Drops},
 		"map that is not known": {`{"vmap": {"key": {"meta": {"key": "iifname"}}, "data": "@gone"}}`, filter.Unsure},
@@ -287,8 +280,7 @@ func TestNFT(t *testing.T) {
 		"note of iptables":      {`{"xt": {"type": "match", "name": "comment"}}`, filter.Passes},
 		"target of iptables":    {`{"xt": {"type": "target", "name": "REJECT"}}`, filter.Drops},
 		"target without a name": {`{"xt": null}`, filter.Unsure},
-	}
-	for name, tt := range tests {
+	} {
 		t.Run(name, func(t *testing.T) {
 			rules := must.Get(filter.ParseNFT([]byte(rule(tt.expr)), []byte(text), filter.Ruleset{}))(t)
 			o := rules.Ask(packet("tcp"), filter.Forwarded)

@@ -55,7 +55,7 @@ func TestUnread(t *testing.T) {
 	text := prints(oursText + theirsText)
 	unread := func(command, why string) []filter.Unread { return []filter.Unread{{Command: command, Why: why}} }
 	const json = "nft -j list ruleset"
-	tests := map[string]struct {
+	for name, tt := range map[string]struct {
 		scripts map[string]string
 		want    []filter.Unread
 		drops   bool
@@ -110,8 +110,7 @@ func TestUnread(t *testing.T) {
 			map[string]string{"nft": nft(data, text), "iptables-legacy-save": dead, "ip6tables-legacy-save": dead},
 			nil, true,
 		},
-	}
-	for name, tt := range tests {
+	} {
 		t.Run(name, func(t *testing.T) {
 			tools(t, tt.scripts)
 			rules := filter.Read(t.Context())

@@ -39,7 +39,7 @@ func saved(table, policy string, rules ...string) []byte {
 func TestWalk(t *testing.T) {
 	words := strings.NewReplacer("F ", "FORWARD ", "PORT", "-p tcp -m tcp --dport 22",
 		"SET", "-m set --match-set s src", "UNMARKED", "-m mark ! --mark 0x4000/0x4000")
-	tests := map[string]struct {
+	for name, tt := range map[string]struct {
 		policy, rules string
 		want          filter.Verdict
 	}{
@@ -102,8 +102,7 @@ func TestWalk(t *testing.T) {
 		},
 		"chains that call each other": {"DROP", "F -j x; x -j y; y -j x", filter.Unless},
 		"unless marked":               {"ACCEPT", "F -j x; x UNMARKED -j RETURN; x -j LOG", filter.Passes},
-	}
-	for name, tt := range tests {
+	} {
 		t.Run(name, func(t *testing.T) {
 			text := strings.Split(words.Replace(tt.rules), "; ")
 			rules, _ := filter.ParseIPTables(saved("filter", tt.policy, text...), false)
@@ -116,7 +115,7 @@ func TestWalk(t *testing.T) {
 func TestTranslation(t *testing.T) {
 	const unmarked = "KUBE-POSTROUTING -m mark ! --mark 0x4000/0x4000 -j RETURN"
 	const masked, random = "POSTROUTING -o eth0 -j MASQUERADE", "KUBE-POSTROUTING -j MASQUERADE --random-fully"
-	tests := map[string]struct {
+	for name, tt := range map[string]struct {
 		rules []string
 		want  filter.Verdict
 		told  string // where that is not the last one
@@ -149,8 +148,7 @@ func TestTranslation(t *testing.T) {
 			[]string{"POSTROUTING -m policy --dir out --pol ipsec -j ACCEPT", masked}, filter.Unless, "",
 		},
 		"of another network": {[]string{"POSTROUTING -s 172.17.0.0/16 -j MASQUERADE"}, filter.Passes, ""},
-	}
-	for name, tt := range tests {
+	} {
 		t.Run(name, func(t *testing.T) {
 			rules, _ := filter.ParseIPTables(saved("nat", "ACCEPT", tt.rules...), false)
 			want := filter.Outcome{}
@@ -168,7 +166,7 @@ func TestConditions(t *testing.T) {
 	detour := packet("tcp")
 	detour.Detour = true
 	received := filter.Packet{In: "wg2", Src: packet("tcp").Src, Dst: packet("tcp").Dst, Proto: "tcp", DPort: 179}
-	tests := map[string]struct {
+	for name, tt := range map[string]struct {
 		match  string
 		packet filter.Packet
 		want   filter.Verdict // of what it drops
@@ -195,8 +193,7 @@ func TestConditions(t *testing.T) {
 		"to the host, forwarded":   {"-m addrtype --dst-type LOCAL", packet("tcp"), filter.Passes},
 		"to the host":              {"-m addrtype --dst-type LOCAL", received, filter.Drops},
 		"not to the host":          {"-m addrtype ! --dst-type LOCAL", packet("tcp"), filter.Drops},
-	}
-	for name, tt := range tests {
+	} {
 		t.Run(name, func(t *testing.T) {
 			rules, _ := filter.ParseIPTables(saved("raw", "ACCEPT", "PREROUTING "+tt.match+" -j DROP"), false)
 			assert.Equal(t, tt.want, rules.Ask(tt.packet, filter.Forwarded).Verdict)

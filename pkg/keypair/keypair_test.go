@@ -126,7 +126,7 @@ func TestRegenerate(t *testing.T) {
 	breakKey := func(r *rig) { require.NoError(t, os.WriteFile(r.want.PrivateKey, []byte("rubbish\n"), 0o600)) }
 	brought := func(r *rig) { require.NoError(t, os.Remove(r.want.Identity)) } // a key that nobody recorded
 	none := func(*rig) {}
-	tests := []struct {
+	for _, tt := range []struct {
 		r       keypair.Regenerate
 		name    string
 		change  func(*rig)
@@ -151,8 +151,7 @@ func TestRegenerate(t *testing.T) {
 		{keypair.Partly, "broken", breakKey, "restore the file", "", ""},
 		{keypair.Fully, "broken", breakKey, "new", "kept", ""},
 		{keypair.Always, "broken", breakKey, "new", "new", ""},
-	}
-	for _, tt := range tests {
+	} {
 		t.Run(string(tt.r)+" "+tt.name, func(t *testing.T) {
 			r := newRig(t)
 			_, first, _ := r.converge()

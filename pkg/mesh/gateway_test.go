@@ -15,7 +15,7 @@ import (
 
 // The nearest gateway counts, for each family by itself.
 func TestGateway(t *testing.T) {
-	tests := map[string]struct {
+	for name, tt := range map[string]struct {
 		router, zone, site mesh.List
 		noZone             bool
 		via4, via6         string
@@ -40,8 +40,7 @@ func TestGateway(t *testing.T) {
 		"none of the zone, one v4": {zone: mesh.List{"none", "10.0.0.2"}, via4: "10.0.0.2", via6: "connected"},
 		"none of the site":         {site: mesh.List{"none"}, via4: "connected", via6: "connected"},
 		"link-local on interface":  {router: mesh.List{"fe80::1%ens5"}, via4: "10.0.1.1", via6: "fe80::1%ens5"},
-	}
-	for name, tt := range tests {
+	} {
 		t.Run(name, func(t *testing.T) {
 			m := load(t, "dual-stack")
 			site(&m, "both", func(s *mesh.Site) {

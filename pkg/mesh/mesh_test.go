@@ -109,7 +109,7 @@ func unprefixed(vars map[string]any) map[string]any {
 }
 
 func TestZoneReadsFromListOrDictionary(t *testing.T) {
-	tests := map[string]struct {
+	for name, tt := range map[string]struct {
 		raw  string
 		want mesh.Zone
 		err  string
@@ -131,8 +131,7 @@ func TestZoneReadsFromListOrDictionary(t *testing.T) {
 		"unknown key":     {raw: `{"networks": [], "gatway": "10.1.0.9"}`, err: `unknown field "gatway"`},
 		"list of numbers": {raw: `[1]`, err: "expected a list of strings"},
 		"number":          {raw: `1`, err: "expected a list of strings"},
-	}
-	for name, tt := range tests {
+	} {
 		t.Run(name, func(t *testing.T) {
 			var z mesh.Zone
 			err := json.Unmarshal([]byte(tt.raw), &z)
@@ -147,7 +146,7 @@ func TestZoneReadsFromListOrDictionary(t *testing.T) {
 }
 
 func TestProtocolName(t *testing.T) {
-	tests := map[string]string{
+	for router, want := range map[string]string{
 		"azure-2":             "azure_2",
 		"azure_2":             "azure_2",
 		"azure-2.example.com": "azure_2_example_com",
@@ -158,8 +157,7 @@ func TestProtocolName(t *testing.T) {
 		"tunnel":              "_tunnel", // of BIRD 3.1.8
 		"Gateway":             "Gateway", // which is in lower case
 		"":                    "_",
-	}
-	for router, want := range tests {
+	} {
 		assert.Equal(t, want, plan.ProtocolName(router), router)
 	}
 }

@@ -345,7 +345,7 @@ func TestManySayOneMistakeOnce(t *testing.T) {
 			}
 		}
 	}
-	tests := map[string]struct {
+	for name, tt := range map[string]struct {
 		change func(*mesh.Mesh)
 		want   string
 		warns  string
@@ -441,8 +441,7 @@ func TestManySayOneMistakeOnce(t *testing.T) {
 			},
 			warns: "site site-001: ",
 		},
-	}
-	for name, tt := range tests {
+	} {
 		t.Run(name, func(t *testing.T) {
 			m := many(routers)
 			tt.change(&m)

@@ -362,7 +362,7 @@ func assertProblems(t *testing.T, want []string, err error) {
 
 // IPv6 has rules of its own, which do not bind a mesh without it.
 func TestRefusesIPv6(t *testing.T) {
-	tests := map[string]struct {
+	for name, tt := range map[string]struct {
 		change func(*mesh.Mesh)
 		want   string
 	}{
@@ -386,8 +386,7 @@ func TestRefusesIPv6(t *testing.T) {
 				s.Networks, s.Gateway = mesh.List{"2001:db8:20::8/127"}, mesh.List{"192.0.2.1"}
 			})
 		}, "router six-1: gateway: none can be derived from 2001:db8:20::8/127 of site six"},
-	}
-	for name, tt := range tests {
+	} {
 		t.Run(name, func(t *testing.T) {
 			m := load(t, "dual-stack")
 			tt.change(&m)

@@ -71,7 +71,7 @@ func TestWays(t *testing.T) {
 	azureToAWS := []string{
 		"tunnel azure-1 aws-1", "tunnel azure-1 aws-2", "tunnel azure-2 aws-1", "tunnel azure-2 aws-2",
 	}
-	tests := map[string]struct {
+	for name, tt := range map[string]struct {
 		carryNobody []string
 		drain       []string
 		faults      []string
@@ -123,8 +123,7 @@ func TestWays(t *testing.T) {
 			faults: []string{"site azure"},
 			want:   map[string]string{"aws-1 10.1.1.0/24": "", "aws-1 10.0.1.0/24": "office-1"},
 		},
-	}
-	for name, tt := range tests {
+	} {
 		t.Run(name, func(t *testing.T) {
 			n := model.New(fieldCase(t, noTransit(tt.carryNobody...)), tt.drain...)
 			var faults []model.Fault

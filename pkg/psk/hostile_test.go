@@ -36,7 +36,7 @@ func TestEnvelopesThatAreRefused(t *testing.T) {
 	c := newRouter(t, "office-1")
 	_, out := a.run(true, nil, a, b)
 	good := out.Envelopes[0]
-	tests := []struct {
+	for _, tt := range []struct {
 		name   string
 		change func(e *psk.Envelope)
 		want   string
@@ -62,8 +62,7 @@ func TestEnvelopesThatAreRefused(t *testing.T) {
 		{"another sender", func(e *psk.Envelope) {
 			e.From = "office-1"
 		}, "21 office-1: it sent an envelope for tunnel 20: expected one for tunnel 21"},
-	}
-	for _, tt := range tests {
+	} {
 		t.Run(tt.name, func(t *testing.T) {
 			bad := good
 			tt.change(&bad)

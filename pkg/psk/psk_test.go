@@ -43,7 +43,7 @@ func TestFirstKey(t *testing.T) {
 
 // What goes wrong between runs, and that the next run of both mends it.
 func TestHeals(t *testing.T) {
-	tests := []struct {
+	for _, tt := range []struct {
 		name       string
 		change     func(a, b *router)
 		newKey     bool   // otherwise the same key has to be there again
@@ -110,8 +110,7 @@ func TestHeals(t *testing.T) {
 			a.rotate = []string{"gcp-1"}
 		}, newKey: true, initiator: "rotate was asked for", responder: "office-2 has made a new one"},
 		{name: "rotate of others", change: func(a, _ *router) { a.rotate = []string{"2", "aws-1", "false"} }},
-	}
-	for _, tt := range tests {
+	} {
 		t.Run(tt.name, func(t *testing.T) {
 			a, b := pair(t)
 			_, _, first := converge(t, a, b)

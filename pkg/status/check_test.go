@@ -73,7 +73,7 @@ func TestCheck(t *testing.T) {
 		first *status.TunnelState
 	}
 	never := func(s scene) { s.first.Device.Peer.Handshake = time.Time{}; s.first.Device.Peer.Rx = 0 }
-	tests := map[string]struct {
+	for name, tt := range map[string]struct {
 		breakIt func(s scene)
 		want    string // empty: healthy
 	}{
@@ -283,8 +283,7 @@ func TestCheck(t *testing.T) {
 			func(s scene) { s.RoutesErr = errors.New("kernel routes: interrupted") },
 			"the kernel's routes cannot be read (kernel routes: interrupted): run it again, as root",
 		},
-	}
-	for name, tt := range tests {
+	} {
 		t.Run(name, func(t *testing.T) {
 			r, o := night()
 			tt.breakIt(scene{&r, &o, &o.Tunnels[0]})
@@ -402,12 +401,11 @@ func TestRequire(t *testing.T) {
 		"the other":             {[]string{"azure-2"}, false},
 		"the other, as in BIRD": {[]string{"azure_2"}, false},
 	}
-	breaks := map[string]func(r status.Request, o *status.Observation){
+	for what, breakIt := range map[string]func(r status.Request, o *status.Observation){
 		"tunnel": func(_ status.Request, o *status.Observation) { o.Tunnels[0].BFD.State = "Down" },
 		"prefix": func(r status.Request, o *status.Observation) { delete(o.Routes, r.Prefixes[0].Network) },
 		"target": func(_ status.Request, o *status.Observation) { o.Targets[0].Err = status.ErrNoAnswer },
-	}
-	for what, breakIt := range breaks {
+	} {
 		for name, tt := range tests {
 			t.Run(what+"/"+name, func(t *testing.T) {
 				r, o := night()

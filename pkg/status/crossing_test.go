@@ -91,7 +91,7 @@ var nowhere netip.Addr
 
 func TestWhoForwardsNothing(t *testing.T) {
 	two, three := []string{"azure-1", "azure-2"}, []string{"azure-1", "azure-2", "azure-3"}
-	tests := map[string]struct {
+	for name, tt := range map[string]struct {
 		peers []string
 		make  func(s *sight)
 		want  []string // the lines
@@ -167,8 +167,7 @@ func TestWhoForwardsNothing(t *testing.T) {
 			"azure-1",
 			[]bool{false, true},
 		},
-	}
-	for name, tt := range tests {
+	} {
 		t.Run(name, func(t *testing.T) {
 			s := seeing(tt.peers...)
 			tt.make(s)
@@ -189,7 +188,7 @@ func TestWhoForwardsNothing(t *testing.T) {
 
 func TestPingsThatAreNotSent(t *testing.T) {
 	cut := "allowed-ips lack what is behind azure-1: run the mesh play here, and look at what else sets them (wg show)"
-	tests := map[string]struct {
+	for name, tt := range map[string]struct {
 		make     func(s *sight)
 		problems []string
 		warnings int
@@ -224,8 +223,7 @@ func TestPingsThatAreNotSent(t *testing.T) {
 			"no ping can be sent for azure-1, azure-2 to forward (no buffer space available): " +
 				"look at what filters its tunnels (tc, nft)",
 		}, 0},
-	}
-	for name, tt := range tests {
+	} {
 		t.Run(name, func(t *testing.T) {
 			s := seeing("azure-1", "azure-2")
 			for i := range s.Observation.Tunnels {
@@ -294,7 +292,7 @@ func TestUntried(t *testing.T) {
 		home = "no own address in 10.9.0.0/16 to ask azure-1, azure-2, gcp-1 from: " +
 			"correct this router's address, or its site's networks in the inventory"
 	)
-	tests := map[string]struct {
+	for name, tt := range map[string]struct {
 		make func(s *sight)
 		want []string
 	}{
@@ -329,8 +327,7 @@ func TestUntried(t *testing.T) {
 			s.Request.Tunnels[2].Networks = networks("10.3.0.0/16", "2001:db8:3::/48")
 		}, []string{"no own address in 2001:db8::/48 to ask gcp-1 from: " +
 			"correct this router's address, or its site's networks in the inventory"}},
-	}
-	for name, tt := range tests {
+	} {
 		t.Run(name, func(t *testing.T) {
 			s := seeing("azure-1", "azure-2", "gcp-1")
 			tt.make(s)

@@ -32,7 +32,7 @@ func TestCauses(t *testing.T) {
 			o.Tunnels[i].BFD = nil
 		}
 	}
-	tests := map[string]struct {
+	for name, tt := range map[string]struct {
 		breakIt func(r *status.Request, o *status.Observation)
 		want    outcome
 	}{
@@ -121,8 +121,7 @@ func TestCauses(t *testing.T) {
 				cause: "no answer from its own address in its site", untouched: true,
 			},
 		},
-	}
-	for name, tt := range tests {
+	} {
 		t.Run(name, func(t *testing.T) {
 			r, o := night()
 			r.Prefixes = r.Prefixes[:1]
@@ -173,7 +172,7 @@ func TestWhoBringsANetwork(t *testing.T) {
 		return seen{owners, "others have no route to 10.1.0.0/16 of its site", missing}
 	}
 	cut := seen{[]string{}, missing, missing}
-	tests := map[string]struct {
+	for name, tt := range map[string]struct {
 		breakIt func(r *status.Request, o *status.Observation)
 		want    seen
 	}{
@@ -217,8 +216,7 @@ func TestWhoBringsANetwork(t *testing.T) {
 				missing,
 			},
 		},
-	}
-	for name, tt := range tests {
+	} {
 		t.Run(name, func(t *testing.T) {
 			r, o := night()
 			r.Tunnels[1].Peer, r.Tunnels[1].AS, o.Tunnels[1].Session.NeighborAS = "azure-1", 65020, 65020
@@ -243,7 +241,7 @@ func TestWhoBringsANetwork(t *testing.T) {
 
 // What keeps a handshake or a session away is cut, and what pings alone say is not.
 func TestWhatIsCut(t *testing.T) {
-	tests := map[string]struct {
+	for name, tt := range map[string]struct {
 		breakIt func(s *status.TunnelState)
 		want    bool
 	}{
@@ -255,8 +253,7 @@ func TestWhatIsCut(t *testing.T) {
 			s.PingErr, s.Session.State = status.ErrNoAnswer, "Active"
 		}, true},
 		"large packets vanish": {func(s *status.TunnelState) { s.WholeErr = status.ErrNoAnswer }, false},
-	}
-	for name, tt := range tests {
+	} {
 		t.Run(name, func(t *testing.T) {
 			r, o := night()
 			tt.breakIt(&o.Tunnels[0])

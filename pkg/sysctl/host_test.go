@@ -122,7 +122,7 @@ func ports(tb testing.TB, text string) *sysctl.Ports {
 }
 
 func TestParseKey(t *testing.T) {
-	tests := map[string]struct{ text, key, dotted string }{
+	for name, tt := range map[string]struct{ text, key, dotted string }{
 		"dots": {"net.ipv4.ip_forward", "net/ipv4/ip_forward", "net.ipv4.ip_forward"},
 		"slashes": {
 			"net/ipv4/conf/eth0.100/rp_filter",
@@ -134,8 +134,7 @@ func TestParseKey(t *testing.T) {
 		},
 		"a slash in front":    {"/net/ipv4/ip_forward", "net/ipv4/ip_forward", "net.ipv4.ip_forward"},
 		"no separator at all": {"kernel", "kernel", "kernel"},
-	}
-	for name, tt := range tests {
+	} {
 		t.Run(name, func(t *testing.T) {
 			k := sysctl.ParseKey(tt.text)
 			assert.Equal(t, sysctl.Key(tt.key), k)
@@ -147,7 +146,7 @@ func TestParseKey(t *testing.T) {
 func TestDiff(t *testing.T) {
 	const fwd, rp = sysctl.Key("net/ipv4/ip_forward"), sysctl.Key("net/ipv4/conf/all/rp_filter")
 	const eth, lo = sysctl.Key("net/ipv6/conf/eth0/accept_ra"), sysctl.Key("net/ipv6/conf/eth1/accept_ra")
-	tests := map[string]struct {
+	for name, tt := range map[string]struct {
 		want, have sysctl.Settings
 		delta      []sysctl.Change
 	}{
@@ -165,8 +164,7 @@ func TestDiff(t *testing.T) {
 			delta: []sysctl.Change{{eth, "", "2"}, {fwd, "", "0"}, {lo, "", "1"}},
 		},
 		"empty is not missing": {want: sysctl.Settings{rp: ""}, delta: []sysctl.Change{{rp, "", ""}}},
-	}
-	for name, tt := range tests {
+	} {
 		t.Run(name, func(t *testing.T) {
 			assert.Equal(t, tt.delta, sysctl.Changes(tt.want, tt.have))
 		})
@@ -174,7 +172,7 @@ func TestDiff(t *testing.T) {
 }
 
 func TestParsePorts(t *testing.T) {
-	tests := map[string]struct{ text, want, err string }{
+	for name, tt := range map[string]struct{ text, want, err string }{
 		"empty":                  {text: "\n", want: ""},
 		"one":                    {text: "51801", want: "51801"},
 		"neighbours are a range": {text: "51801,51802", want: "51801-51802"},
@@ -187,8 +185,7 @@ func TestParsePorts(t *testing.T) {
 		"backwards":              {text: "20-10", err: "expected the lower port first"},
 		"words":                  {text: "ssh", err: `got "ssh"`},
 		"open range":             {text: "10-", err: `got ""`},
-	}
-	for name, tt := range tests {
+	} {
 		t.Run(name, func(t *testing.T) {
 			p, err := sysctl.ParsePorts(tt.text)
 			if tt.err != "" {

@@ -80,15 +80,14 @@ func TestReservedPorts(t *testing.T) {
 		key:                            "8080,51801", // by hand
 		"etc/sysctl.d/50-kubelet.conf": "net.ipv4.ip_local_reserved_ports=30000-30002\n",
 	}).host(t)
-	steps := []struct{ name, want, live, file, record string }{
+	for _, step := range []struct{ name, want, live, file, record string }{
 		{
 			"merged with others' ports", "51801,51803,51806", "8080,51801,51803,51806",
 			"30000-30002,51801,51803,51806", "51803,51806",
 		},
 		{"only ours are given up", "51806", "8080,51801,51806", "30000-30002,51806", "51806"},
 		{"all given up", "", "8080,51801", "30000-30002", ""},
-	}
-	for _, step := range steps {
+	} {
 		t.Run(step.name, func(t *testing.T) {
 			plan := converge(t, root, sysctl.Profile{ReservedPorts: ports(t, step.want)})
 			assert.Equal(t, step.live, plan.ReservedPorts)
@@ -211,7 +210,7 @@ func TestDefeats(t *testing.T) {
 	all := sysctl.Profile{
 		IPv6: new(true), Interfaces: []string{"wg1"}, ReservedPorts: ports(t, "51801"), RmemMax: 8 << 20,
 	}
-	tests := map[string]struct {
+	for name, tt := range map[string]struct {
 		files tree
 		want  []string // key by whom
 	}{
@@ -291,8 +290,7 @@ func TestDefeats(t *testing.T) {
 			want:  []string{"net.ipv4.conf.eth0.rp_filter eth0"},
 		},
 		"an interface, ours to set": {files: tree{"proc/sys/net/ipv4/conf/wg1/rp_filter": "1"}},
-	}
-	for name, tt := range tests {
+	} {
 		t.Run(name, func(t *testing.T) {
 			plan := converge(t, stock().with(tt.files).host(t), all)
 			var got []string

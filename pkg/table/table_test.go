@@ -9,7 +9,7 @@ import (
 )
 
 func TestLines(t *testing.T) {
-	tests := map[string]struct {
+	for name, tt := range map[string]struct {
 		rows   [][]string
 		width  int
 		narrow []int
@@ -25,8 +25,7 @@ func TestLines(t *testing.T) {
 		"of equal the first": {[][]string{{"1234567", "1234567"}}, 14, []int{1, 0}, []string{"1234567 12345~"}},
 		"no names":           {[][]string{{"1234567", "1234567"}}, 10, nil, []string{"1234567 1234567"}},
 		"names stay names":   {[][]string{{"1234567", "1234567"}}, 3, []int{0, 1, 9}, []string{"12345~ 12345~"}},
-	}
-	for name, tt := range tests {
+	} {
 		t.Run(name, func(t *testing.T) {
 			assert.Equal(t, tt.want, table.Lines(tt.rows, tt.width, tt.narrow...))
 		})

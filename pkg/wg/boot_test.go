@@ -35,14 +35,13 @@ func script(t *testing.T, dir string, args ...string) (int, string) {
 // What a power cut or an accident left of a file is put back before the
 // interface comes up, and kept under a name that the only line names.
 func TestBootPutsBack(t *testing.T) {
-	cuts := map[string]string{
+	for name, left := range map[string]string{
 		"half":           whole[:len(whole)/2],
 		"last line lost": strings.TrimSuffix(whole, "# end\n"),
 		"empty":          "",
 		"zeros":          strings.Repeat("\x00", len(whole)),
 		"zeros at last":  whole[:50] + strings.Repeat("\x00", len(whole)-50),
-	}
-	for name, left := range cuts {
+	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
 			path := filepath.Join(dir, "wg1.conf")
@@ -81,7 +80,7 @@ func TestBootMissingFile(t *testing.T) {
 // Nothing is touched that is not ours, that works, or that cannot be mended.
 func TestBootLeavesAlone(t *testing.T) {
 	edited := strings.Replace(whole, "true", "by-hand", 1)
-	tests := map[string]struct {
+	for name, tt := range map[string]struct {
 		file, copy string
 		status     int
 		says       string
@@ -93,8 +92,7 @@ func TestBootLeavesAlone(t *testing.T) {
 		"edited by hand":          {edited, whole, 0, ""},
 		"the copy is damaged too": {whole[:60], whole[:70], 255, "run the mesh play"},
 		"only the copy":           {whole, whole[:70], 0, ""},
-	}
-	for name, tt := range tests {
+	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
 			path := filepath.Join(dir, "wg1.conf")

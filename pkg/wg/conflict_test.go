@@ -53,7 +53,7 @@ func TestMakesRoom(t *testing.T) {
 
 // What somebody else has is refused before anything is written, with his name.
 func TestRefusesWhatOthersHave(t *testing.T) {
-	tests := map[string]struct {
+	for name, tt := range map[string]struct {
 		host   func(*fake)
 		change func(*wg.Want)
 		want   string
@@ -79,8 +79,7 @@ func TestRefusesWhatOthersHave(t *testing.T) {
 			nil, func(w *wg.Want) { w.Tunnels[0].Name, w.Tunnels[1].Name = "vpn1", "vpn2" },
 			"vpn1: UDP port 51801 is that of interface wg1, which is not wanted any more: set purge: true",
 		},
-	}
-	for name, tt := range tests {
+	} {
 		t.Run(name, func(t *testing.T) {
 			f, w := meshHost(), mesh()
 			if tt.change != nil {
@@ -154,7 +153,7 @@ func TestOneHangs(t *testing.T) {
 // A change that is taken back leaves the host as it was, also when the way back is
 // cut off at any of its steps and taken again.
 func TestRevert(t *testing.T) {
-	changes := map[string]func(*fake, *wg.Want){
+	for name, change := range map[string]func(*fake, *wg.Want){
 		"address": func(_ *fake, w *wg.Want) { w.Tunnels[0].Addresses = prefixes("172.30.1.0/31") },
 		"port":    func(_ *fake, w *wg.Want) { w.Tunnels[0].ListenPort = 50001 },
 		"ports":   func(_ *fake, w *wg.Want) { w.Tunnels[0].ListenPort, w.Tunnels[1].ListenPort = 51802, 51801 },
@@ -187,8 +186,7 @@ func TestRevert(t *testing.T) {
 		"a mended file": func(f *fake, _ *wg.Want) {
 			f.files["wg1"] = wg.File{Ours: true, Text: f.files["wg1"].Text + "# x\n"}
 		},
-	}
-	for name, change := range changes {
+	} {
 		t.Run(name, func(t *testing.T) {
 			for cut := range 30 {
 				f, w := converged(t)

@@ -211,12 +211,11 @@ func TestParse(t *testing.T) {
 	want := []plan.Peer{filePeer(), {PublicKey: keyOf("bob")}}
 	text := wg.Render(mesh().Tunnels[0], want, keyPath, "")
 	assert.Equal(t, want, wg.Parse(text))
-	tests := map[string]struct{ text, err string }{
+	for name, tt := range map[string]struct{ text, err string }{
 		"foreign": {"[Interface]\nPrivateKey = x\n[Peer]\nPublicKey = y\n", ""},
 		"no key":  {"# peer: ann\n[Peer]\nEndpoint = 192.0.2.1:1\n", ""},
 		"empty":   {"", ""},
-	}
-	for name, tt := range tests {
+	} {
 		t.Run(name, func(t *testing.T) { assert.Empty(t, wg.Parse(tt.text)) })
 	}
 	// A name belongs to the section after it only.

@@ -133,7 +133,7 @@ func TestAdopts(t *testing.T) {
 }
 
 func TestOlderFiles(t *testing.T) {
-	tests := map[string]struct {
+	for name, tt := range map[string]struct {
 		change  func(*wg.Want)
 		removed string // what a purge removes
 		warns   string
@@ -143,8 +143,7 @@ func TestOlderFiles(t *testing.T) {
 			w.Removed = []string{"dan"}
 		}, "", "wg1: a tunnel to ann that an older version made is left alone"},
 		"no mesh at all": {func(w *wg.Want) { w.Mesh = "" }, "wg1", ""},
-	}
-	for name, tt := range tests {
+	} {
 		t.Run(name, func(t *testing.T) {
 			f, w := meshHost(), of("routers", mesh())
 			old := mesh()
@@ -165,7 +164,7 @@ func TestOlderFiles(t *testing.T) {
 
 // What somebody else made is refused by its name and his.
 func TestOthersAreRefused(t *testing.T) {
-	tests := map[string]struct {
+	for name, tt := range map[string]struct {
 		have, want func() wg.Want
 		err        string // empty: taken over
 	}{
@@ -204,8 +203,7 @@ func TestOthersAreRefused(t *testing.T) {
 		"an older file, its peer renamed": {
 			mesh, func() wg.Want { w := of("routers", mesh()); w.Tunnels[0].Peers[0].Name = "anna"; return w }, "",
 		},
-	}
-	for name, tt := range tests {
+	} {
 		t.Run(name, func(t *testing.T) {
 			f, w := meshHost(), tt.want()
 			converge(t, f, tt.have())

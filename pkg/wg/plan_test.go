@@ -21,7 +21,7 @@ func TestPending(t *testing.T) {
 	wait := func(peer, reason string) []plan.Pending {
 		return []plan.Pending{{Tunnel: "wg1", Peer: peer, Reason: reason}}
 	}
-	tests := map[string]struct {
+	for name, tt := range map[string]struct {
 		first   bool // converge with everything known before
 		change  func(f *fake, w *wg.Want)
 		pending []plan.Pending
@@ -55,8 +55,7 @@ func TestPending(t *testing.T) {
 			first: true, change: func(_ *fake, w *wg.Want) { w.Tunnels[0].Peers[0].Name = "cat" },
 			pending: wait("cat", noKey), peers: "ann",
 		},
-	}
-	for name, tt := range tests {
+	} {
 		t.Run(name, func(t *testing.T) {
 			f, w := meshHost(), mesh()
 			if tt.first {
@@ -130,7 +129,7 @@ func TestPendingKeepsNobodyElse(t *testing.T) {
 
 // Only what we made is touched.
 func TestForeign(t *testing.T) {
-	tests := map[string]struct {
+	for name, tt := range map[string]struct {
 		have func(f *fake)
 		err  string // empty: adopted
 	}{
@@ -161,8 +160,7 @@ func TestForeign(t *testing.T) {
 				f.links["wg1"], f.devices["wg1"] = wg.Link{Kind: "wireguard"}, wg.Device{PublicKey: keyOf("me")}
 			}, "",
 		},
-	}
-	for name, tt := range tests {
+	} {
 		t.Run(name, func(t *testing.T) {
 			f := meshHost()
 			tt.have(f)
@@ -283,7 +281,7 @@ func TestNoPrivateKey(t *testing.T) {
 // Whichever write fails, the rest that can be done is, and the next run ends
 // where an undisturbed one does.
 func TestFailures(t *testing.T) {
-	walks := map[string]func(w *wg.Want){
+	for name, change := range map[string]func(w *wg.Want){
 		"create": nil,
 		"mend": func(w *wg.Want) {
 			w.Tunnels[0].MTU, w.Tunnels[0].ListenPort = 1300, 51811
@@ -292,8 +290,7 @@ func TestFailures(t *testing.T) {
 			w.Tunnels[1].MTU = 1300
 		},
 		"purge": func(w *wg.Want) { w.Purge, w.Tunnels, w.MSSClamp = true, w.Tunnels[:1], false },
-	}
-	for name, change := range walks {
+	} {
 		t.Run(name, func(t *testing.T) {
 			start := func() (*fake, wg.Want) {
 				f, w := meshHost(), mesh()

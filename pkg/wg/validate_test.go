@@ -19,7 +19,7 @@ import (
 )
 
 func TestValidate(t *testing.T) {
-	tests := map[string]struct {
+	for name, tt := range map[string]struct {
 		change func(w *wg.Want)
 		err    string
 	}{
@@ -110,8 +110,7 @@ func TestValidate(t *testing.T) {
 			func(w *wg.Want) { w.Tunnels[0].Peers = append(w.Tunnels[0].Peers, plan.Peer{Name: "ann"}) },
 			`tunnels[0] wg1: peers[1] ann: name is already that of another peer of this tunnel`,
 		},
-	}
-	for name, tt := range tests {
+	} {
 		t.Run(name, func(t *testing.T) {
 			w := mesh()
 			tt.change(&w)
@@ -188,7 +187,7 @@ func TestReadKeyFile(t *testing.T) {
 			require.NoError(t, os.Chmod(path, mode))
 		}
 	}
-	tests := map[string]struct {
+	for name, tt := range map[string]struct {
 		make func(t *testing.T)
 		err  string
 	}{
@@ -209,8 +208,7 @@ func TestReadKeyFile(t *testing.T) {
 		"folder":        {func(t *testing.T) { require.NoError(t, os.Mkdir(path, 0o700)) }, "is not a regular file"},
 		"missing":       {func(*testing.T) {}, "file does not exist"},
 		"names the key": {func(*testing.T) {}, path},
-	}
-	for name, tt := range tests {
+	} {
 		t.Run(name, func(t *testing.T) {
 			require.NoError(t, os.RemoveAll(path))
 			tt.make(t)

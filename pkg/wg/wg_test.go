@@ -222,7 +222,7 @@ func (f *fake) device(name string, change func(d *wg.Device)) {
 // Each field that somebody changed by hand comes back, and nothing else is
 // touched.
 func TestDrift(t *testing.T) {
-	tests := map[string]struct {
+	for name, tt := range map[string]struct {
 		drift  func(f *fake)
 		writes []string
 		done   []string // nil: the writes say it all
@@ -335,8 +335,7 @@ func TestDrift(t *testing.T) {
 			f.flushed = []string{"/etc/wgmesh/metadata.nft"}
 		}, []string{"LoadTable /etc/wgmesh/metadata.nft"}, nil},
 		"clamp file lost": {func(f *fake) { f.mss.File = "" }, []string{"SetMSS"}, nil},
-	}
-	for name, tt := range tests {
+	} {
 		t.Run(name, func(t *testing.T) {
 			f := meshHost()
 			converge(t, f, mesh())
@@ -422,7 +421,7 @@ func TestEndpoint(t *testing.T) {
 	roamed := netip.MustParseAddrPort("192.0.2.9:4000")
 	other := netip.MustParseAddrPort("203.0.113.99:51801")
 	configured := mesh().Tunnels[0].Peers[0].Endpoint
-	tests := map[string]struct {
+	for name, tt := range map[string]struct {
 		live netip.AddrPort
 		age  time.Duration // of the last handshake
 		want netip.AddrPort
@@ -436,8 +435,7 @@ func TestEndpoint(t *testing.T) {
 		"configured anew, the peer moved there":  {other, time.Second, other, false},
 		"none yet":                               {netip.AddrPort{}, time.Second, configured, true},
 		"no longer configured, as it was learnt": {roamed, time.Hour, netip.AddrPort{}, false},
-	}
-	for name, tt := range tests {
+	} {
 		t.Run(name, func(t *testing.T) {
 			f, w := converged(t)
 			f.device("wg1", func(d *wg.Device) {

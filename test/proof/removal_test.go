@@ -30,7 +30,7 @@ func TestRemoval(t *testing.T) {
 func removeOnce(t *testing.T, try int) bool {
 	l := upFrom(t, "removal", "test/proof/testdata/removal.yml", "test/proof/testdata/join-image.yml")
 	r := &removal{lab: l, whole: t, home: t.TempDir(), round: try}
-	steps := []struct {
+	for _, step := range []struct {
 		name string
 		run  func(*testing.T)
 	}{
@@ -41,8 +41,7 @@ func removeOnce(t *testing.T, try int) bool {
 		{"office-2 is back and does the same by itself", r.comeBack},
 		{"the others noticed nothing", r.unhurt},
 		{"the rest of the page", r.rest},
-	}
-	for _, step := range steps {
+	} {
 		if !t.Run(step.name, step.run) {
 			t.FailNow()
 		}

@@ -23,7 +23,7 @@ func TestRoutes(t *testing.T) {
 	l := up(t, "routes", "test/proof/testdata/routes.yml")
 	cloud := newEC2(t, l)
 	l.mesh(t)
-	steps := []struct {
+	for _, step := range []struct {
 		name string
 		run  func(*testing.T, lab, *ec2)
 	}{
@@ -39,8 +39,7 @@ func TestRoutes(t *testing.T) {
 		{"a router is drained, reboots and is undrained: no packet is lost, no session ends", drainReboot},
 		{"one takes new private keys and the other one is upgraded: no packet is lost", rotateUpgrade},
 		{"routers without route tables lose the daemon, and the tables stay as they are", leaveRoutes},
-	}
-	for _, step := range steps {
+	} {
 		if !t.Run(step.name, func(t *testing.T) { step.run(t, l, cloud) }) {
 			for _, r := range []string{"aws-1", "aws-2"} {
 				out, _ := l.try(t, "exec", r, "journalctl -q --no-pager -u wgmesh-failover | tail -30")
