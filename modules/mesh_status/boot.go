@@ -49,14 +49,7 @@ func (o Options) lookAtBoot(ctx context.Context, r status.Request, seen *status.
 		}
 	}
 	add := func(word string, what ...string) { lacks("the mesh play", word, what...) }
-	live := map[string]wg.Live{}
-	units := []string{daemon.Service + ".service"}
-	for i, t := range r.Tunnels {
-		if seen.Tunnels[i].DeviceErr == nil {
-			units = append(units, "wg-quick@"+t.Name+".service")
-			live[t.Name] = alive(t, seen.Tunnels[i].Device)
-		}
-	}
+	live, units := tunnels(r, seen, daemon.Service)
 	if len(r.Refused) > 0 {
 		units = append([]string{floor.Unit}, units...)
 		wrong = append(wrong, below.AtBoot(ctx, r.Refused)...)
@@ -94,6 +87,18 @@ func (o Options) lookAtBoot(ctx context.Context, r status.Request, seen *status.
 	for _, d := range defeated {
 		seen.Defeated = append(seen.Defeated, d.Key+"="+d.Found+" in "+d.By)
 	}
+}
+
+// tunnels are the interfaces that are there, with their units after the one of BIRD.
+func tunnels(r status.Request, seen *status.Observation, bird string) (live map[string]wg.Live, units []string) {
+	live, units = map[string]wg.Live{}, []string{bird + ".service"}
+	for i, t := range r.Tunnels {
+		if seen.Tunnels[i].DeviceErr == nil {
+			units = append(units, "wg-quick@"+t.Name+".service")
+			live[t.Name] = alive(t, seen.Tunnels[i].Device)
+		}
+	}
+	return live, units
 }
 
 // An other is what another play than the mesh play set up for each boot.

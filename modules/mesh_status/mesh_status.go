@@ -138,40 +138,47 @@ func Plan(ctx context.Context, o Options) (ansible.Plan, error) {
 		}
 		p.Return["forwarded"], p.Return["carried"] = traffic.Forwarded, traffic.Tunnels
 	}
-	for _, w := range report.Warnings {
-		p.Warnings = append(p.Warnings, w.String())
-	}
-	for _, s := range strangers {
-		p.Warnings = append(p.Warnings, fmt.Sprintf(
-			"router %s: its own address %s is in no network of its site, and is not asked: expected one that is; "+
-				"if %s was not changed, take it for taken over", s.Name, s.Address, s.Name))
-	}
-	// Some unknown names are as it should be: a play has absent routers too.
-	if unknown := r.Unknown(); len(unknown) > 0 && len(unknown) == len(r.Require) {
-		p.Warnings = append(p.Warnings, fmt.Sprintf("require: expected routers that have a tunnel here, "+
-			"%s have none, so nothing is required", strings.Join(unknown, ", ")))
-	}
+	p.Warnings = warnings(r, report, strangers)
 	if o.MetricsFile != "" {
 		host, _ := os.Hostname() // the label stays empty on a host without a name
 		metrics := status.Metrics(cmp.Or(o.Router, host), r, seen, report)
-		p.Record = func(context.Context) (map[string]any, error) {
-			err := atomicfile.Write(o.MetricsFile, metrics, 0o644)
-			then := "the file of before stays"
-			if folder := filepath.Dir(o.MetricsFile); errors.Is(err, fs.ErrNotExist) {
-				err, then = fmt.Errorf("%s is missing", folder), "make that folder, or correct mesh_metrics_file"
-			}
-			if err == nil || o.Expect != "any" {
-				return nil, err
-			}
-			// Who asks what is wrong wants to know it, on a full disk above all.
-			warning := fmt.Sprintf("metrics_file: %v: %s", err, then)
-			return map[string]any{"warnings": []string{warning}}, nil
-		}
+		p.Record = func(context.Context) (map[string]any, error) { return o.record(metrics) }
 	}
 	if o.Expect == "healthy" && !report.Healthy() {
 		return p, joined(report.Texts())
 	}
 	return p, nil
+}
+
+func warnings(r status.Request, report status.Report, strangers []status.Target) (out []string) {
+	for _, w := range report.Warnings {
+		out = append(out, w.String())
+	}
+	for _, s := range strangers {
+		out = append(out, fmt.Sprintf(
+			"router %s: its own address %s is in no network of its site, and is not asked: expected one that is; "+
+				"if %s was not changed, take it for taken over", s.Name, s.Address, s.Name))
+	}
+	// Some unknown names are as it should be: a play has absent routers too.
+	if unknown := r.Unknown(); len(unknown) > 0 && len(unknown) == len(r.Require) {
+		out = append(out, fmt.Sprintf("require: expected routers that have a tunnel here, "+
+			"%s have none, so nothing is required", strings.Join(unknown, ", ")))
+	}
+	return out
+}
+
+// record writes the file of metrics.
+func (o Options) record(metrics []byte) (map[string]any, error) {
+	err := atomicfile.Write(o.MetricsFile, metrics, 0o644)
+	then := "the file of before stays"
+	if folder := filepath.Dir(o.MetricsFile); errors.Is(err, fs.ErrNotExist) {
+		err, then = fmt.Errorf("%s is missing", folder), "make that folder, or correct mesh_metrics_file"
+	}
+	if err == nil || o.Expect != "any" {
+		return nil, err
+	}
+	// Who asks what is wrong wants to know it, on a full disk above all.
+	return map[string]any{"warnings": []string{fmt.Sprintf("metrics_file: %v: %s", err, then)}}, nil
 }
 
 func (o Options) request() status.Request {

@@ -179,10 +179,8 @@ func Plan(ctx context.Context, o Options) (ansible.Plan, error) {
 			done, err := wg.Apply(ctx, host, delta)
 			err = errors.Join(err, o.watch(ctx, delta))
 			kind, kindErr := host.Implementation(want.Tunnels)
-			return ansible.Outcome{
-				Done:   done,
-				Return: map[string]any{"implementation": kind},
-			}, errors.Join(err, kindErr)
+			out := ansible.Outcome{Done: done, Return: map[string]any{"implementation": kind}}
+			return out, errors.Join(err, kindErr)
 		},
 	}
 	err = o.Protect(&p, func(c *guard.Change) error {

@@ -9,7 +9,7 @@ import (
 )
 
 // defined is what a line of our text defines a constant as, if it does. That of the drain
-// says whether the router is drained; what the text does about it does not depend on it.
+// reports whether the router is drained; what the text does about it does not depend on it.
 func defined(line []byte, name string) (value string, ok bool) {
 	value, ok = strings.CutPrefix(string(line), "define "+name+` = "`)
 	value, end := strings.CutSuffix(value, `";`)

@@ -21,7 +21,7 @@ import (
 type Seen struct {
 	// Up are the BFD sessions that are up.
 	Up map[plan.BFDSession]bool
-	// Drained are the partners that say whether they are drained, and whether they are.
+	// Drained has, of each partner that reports it, whether it is drained.
 	Drained map[plan.BFDSession]bool
 	// Self reports whether this router is drained.
 	Self bool
@@ -233,7 +233,7 @@ func (p partner) state() string {
 	return p.Name + " is down"
 }
 
-// isDown says whether others are to do a partner's work, because it is drained or to be
+// isDown reports whether others are to do a partner's work, because it is drained or to be
 // taken for dead. Each time it went down soon after it had come up doubles the time that
 // it is granted, so that tables do not follow a session that flaps.
 func (w *Watch) isDown(now time.Time, p partner) bool {

@@ -110,7 +110,7 @@ func (n *network) checkRouteTables(p *Problems) {
 			p.add("router %s: route_tables: there is no router of another site, so no route to put into them: "+
 				"leave them out", r.name)
 		case !n.watches(r) && !slices.ContainsFunc(n.routers, (*router).unread):
-			p.add("router %s: route_tables: it has no tunnel to another site, so it cannot tell whether it is well: "+
+			p.add("router %s: route_tables: it has no tunnel to another site, so it cannot know whether it is well: "+
 				"give it an endpoint, or its tables to another router", r.name)
 		}
 	}

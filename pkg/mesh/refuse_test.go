@@ -296,7 +296,7 @@ func TestRefuses(t *testing.T) {
 				}
 			}
 		}, "router aws-1: route_tables: it has no tunnel to another site, " +
-			"so it cannot tell whether it is well: give it an endpoint"},
+			"so it cannot know whether it is well: give it an endpoint"},
 	}
 	for name, tt := range map[string]struct{ network, want string }{
 		"network without length": {"10.2.0.0", `"10.2.0.0" is not a network: write address/length`},

@@ -119,7 +119,7 @@ func (r *Request) isSibling(t *plan.StatusTunnel) bool {
 }
 
 // A Transit is what a peer's site may send to others through this router when its tunnels to them are lost,
-// and a filter here keeps from them. This router cannot tell whether it does.
+// and a filter here keeps from them. This router cannot know whether it does.
 type Transit struct {
 	Peer     string         `json:"peer"`
 	Networks []netip.Prefix `json:"networks"`

@@ -20,7 +20,7 @@ import (
 func Observe(ctx context.Context, r Reader, w Want) (Have, error) {
 	s := Have{
 		PresharedKeys: map[string]Fingerprint{}, Unreadable: map[string]error{}, Interfaces: map[string]Interface{},
-		Elsewhere: map[netip.Addr]string{}, Now: time.Now(),
+		Now: time.Now(),
 	}
 	files, err := r.Files()
 	if err != nil {
@@ -36,15 +36,7 @@ func Observe(ctx context.Context, r Reader, w Want) (Have, error) {
 			names[name] = struct{}{}
 		}
 	}
-	for name, l := range links {
-		if _, known := names[name]; !known {
-			for _, a := range l.Addresses {
-				if !a.Addr().Is6() || !a.Addr().IsLinkLocalUnicast() { // that is one of a link
-					s.Elsewhere[a.Addr()] = name
-				}
-			}
-		}
-	}
+	s.Elsewhere = elsewhere(links, names)
 	units, err := r.Units(ctx, sortedKeys(names))
 	if err != nil {
 		return Have{}, fmt.Errorf("wg-quick units: %w", err)
@@ -82,6 +74,22 @@ func Observe(ctx context.Context, r Reader, w Want) (Have, error) {
 	s.Boot, err = r.Boot()
 	errs = append(errs, err)
 	return s, errors.Join(errs...)
+}
+
+// elsewhere are the addresses of the links that are none of names.
+func elsewhere(links map[string]Link, names map[string]struct{}) map[netip.Addr]string {
+	out := map[netip.Addr]string{}
+	for name, l := range links {
+		if _, known := names[name]; known {
+			continue
+		}
+		for _, a := range l.Addresses {
+			if !a.Addr().Is6() || !a.Addr().IsLinkLocalUnicast() { // that is one of a link
+				out[a.Addr()] = name
+			}
+		}
+	}
+	return out
 }
 
 // device asks for name, and returns nil when nothing answers. The link decides
