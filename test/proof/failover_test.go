@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -496,18 +495,8 @@ func (c aCase) pairs(f fault, dice *rand.Rand) (out []pair) {
 // nothing of one that does not answer.
 func (c aCase) onPowered(t *testing.T, script string) map[string]string {
 	t.Helper()
-	var mu sync.Mutex
-	var all sync.WaitGroup
-	out := map[string]string{}
-	for _, r := range c.routers {
-		all.Go(func() {
-			if text, err := c.try(t, "exec", r, script); err == nil {
-				mu.Lock()
-				out[r] = text
-				mu.Unlock()
-			}
-		})
-	}
-	all.Wait()
-	return out
+	return c.atOnce(func(r string) (string, bool) {
+		text, err := c.try(t, "exec", r, script)
+		return text, err == nil
+	})
 }

@@ -124,19 +124,27 @@ func (l lab) in(t *testing.T, host, script string) string {
 // onRouters runs a shell command on every router at once.
 func (l lab) onRouters(t *testing.T, script string) map[string]string {
 	t.Helper()
+	return l.atOnce(func(r string) (string, bool) {
+		text, err := l.try(t, "exec", r, script)
+		return text, assert.NoError(t, err, "%s: %s", r, text)
+	})
+}
+
+// atOnce asks all routers at once, and returns what each said where that counts.
+func (l lab) atOnce(ask func(router string) (said string, counts bool)) map[string]string {
 	var mu sync.Mutex
-	var wg sync.WaitGroup
+	var all sync.WaitGroup
 	out := map[string]string{}
 	for _, r := range l.routers {
-		wg.Go(func() {
-			text, err := l.try(t, "exec", r, script)
-			assert.NoError(t, err, "%s: %s", r, text)
-			mu.Lock()
-			out[r] = text
-			mu.Unlock()
+		all.Go(func() {
+			if said, counts := ask(r); counts {
+				mu.Lock()
+				defer mu.Unlock()
+				out[r] = said
+			}
 		})
 	}
-	wg.Wait()
+	all.Wait()
 	return out
 }
 

@@ -9,7 +9,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -275,19 +274,10 @@ func (r *removal) patience(t *testing.T) {
 // joins runs the unit on every router, all at once.
 func (l lab) joins(t *testing.T) map[string]string {
 	t.Helper()
-	var mu sync.Mutex
-	var wg sync.WaitGroup
-	out := map[string]string{}
-	for _, name := range l.routers {
-		wg.Go(func() {
-			_, said := l.join(t, name)
-			mu.Lock()
-			defer mu.Unlock()
-			out[name] = said
-		})
-	}
-	wg.Wait()
-	return out
+	return l.atOnce(func(router string) (string, bool) {
+		_, said := l.join(t, router)
+		return said, true
+	})
 }
 
 // page lists the commands of a page: the lines of its blocks of the kind console

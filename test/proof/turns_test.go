@@ -482,16 +482,22 @@ func refuseTables(t *testing.T, l lab) {
 // refuseUndrain asks for one whose VM drops what it forwards. No traffic flows meanwhile: what
 // the cloud is told is on the way of all packets.
 func refuseUndrain(t *testing.T, l lab) {
-	l.in(t, "aws-1", `cp -p /etc/bird/bird.conf /run/bird.was
-		sed -i 's/^define wgmesh_drained = ""/define wgmesh_drained = "2026-01-01T00:00:00Z"/' /etc/bird/bird.conf
-		birdc configure`)
+	undrain := drainedByHand(t, l, "aws-1")
 	mend := l.checkSource(t, "aws-1")
 	counts, out, err := l.playbook(t, "undrain", "--limit", "aws-1")
 	mend()
 	require.Error(t, err)
 	assert.Contains(t, out, "aws-1 stays drained: office-1: no answer from 10.2.2.")
 	assert.Empty(t, counts.changed())
-	l.in(t, "aws-1", "mv /run/bird.was /etc/bird/bird.conf; systemctl reload bird")
+	undrain()
+}
+
+// drainedByHand has a router drained without a play, until undrain.
+func drainedByHand(t *testing.T, l lab, router string) (undrain func()) {
+	l.in(t, router, `cp -p /etc/bird/bird.conf /run/bird.was
+		sed -i 's/^define wgmesh_drained = ""/define wgmesh_drained = "2026-01-01T00:00:00Z"/' /etc/bird/bird.conf
+		birdc configure`)
+	return func() { l.in(t, router, "mv /run/bird.was /etc/bird/bird.conf; systemctl reload bird") }
 }
 
 // checkSource has the cloud check where packets of a router are from: its VM forwards nothing
@@ -506,9 +512,7 @@ func (l lab) checkSource(t *testing.T, router string) (mend func()) {
 // what it announces, with its GRACEFUL_SHUTDOWN, and neither is drained for that.
 func drainElsewhere(t *testing.T, l lab) {
 	began := time.Now()
-	l.in(t, "office-1", `cp -p /etc/bird/bird.conf /run/bird.was
-		sed -i 's/^define wgmesh_drained = ""/define wgmesh_drained = "2026-01-01T00:00:00Z"/' /etc/bird/bird.conf
-		birdc configure`)
+	undrain := drainedByHand(t, l, "office-1")
 	for router, other := range map[string]string{"aws-1": "aws_2", "aws-2": "aws_1"} {
 		l.waitFor(t, router, "birdc show route all protocol "+other+" | grep -q '(65535,0)'")
 	}
@@ -516,7 +520,7 @@ func drainElsewhere(t *testing.T, l lab) {
 	for _, router := range []string{"aws-1", "aws-2"} {
 		assert.Empty(t, l.in(t, router, saidSince(began)+"grep drained || true"), router)
 	}
-	l.in(t, "office-1", "mv /run/bird.was /etc/bird/bird.conf; systemctl reload bird")
+	undrain()
 	for router, other := range map[string]string{"aws-1": "aws_2", "aws-2": "aws_1"} {
 		l.waitFor(t, router, "! birdc show route all protocol "+other+" | grep -q '(65535,0)'")
 	}
