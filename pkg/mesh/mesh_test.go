@@ -34,7 +34,33 @@ func fromYAML(t testing.TB, text []byte) mesh.Mesh {
 // load reads testdata/<name>/mesh.yaml.
 func load(t testing.TB, name string) mesh.Mesh {
 	t.Helper()
-	return fromYAML(t, must.Get(os.ReadFile(filepath.Join("testdata", name, "mesh.yaml")))(t))
+	return with(t, name, "")
+}
+
+// with reads it with a change in YAML, where null takes away what is there.
+func with(t testing.TB, name, change string) mesh.Mesh {
+	t.Helper()
+	var tree, changes map[string]any
+	text := must.Get(os.ReadFile(filepath.Join("testdata", name, "mesh.yaml")))(t)
+	require.NoError(t, yaml.Unmarshal(text, &tree))
+	require.NoError(t, yaml.Unmarshal([]byte(change), &changes))
+	replace(tree, changes)
+	return fromYAML(t, must.Get(yaml.Marshal(tree))(t))
+}
+
+func replace(tree, changes map[string]any) {
+	for key, value := range changes {
+		before, had := tree[key].(map[string]any)
+		inner, has := value.(map[string]any)
+		switch {
+		case value == nil:
+			delete(tree, key)
+		case had && has:
+			replace(before, inner)
+		default:
+			tree[key] = value
+		}
+	}
 }
 
 // plans returns the plan of every present router.
