@@ -1,7 +1,9 @@
 package mesh_test
 
 import (
+	"fmt"
 	"net/netip"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -15,48 +17,28 @@ import (
 
 // The nearest gateway counts, for each family by itself.
 func TestGateway(t *testing.T) {
-	for name, tt := range map[string]struct {
-		router, zone, site mesh.List
-		noZone             bool
-		via4, via6         string
-	}{
-		"derived from the zone": {via4: "10.0.1.1", via6: "2001:db8:10:1::1"},
-		"derived from the site": {noZone: true, via4: "10.0.0.1", via6: "2001:db8:10::1"},
-		"the site's":            {site: mesh.List{"10.0.0.3"}, via4: "10.0.0.3", via6: "2001:db8:10:1::1"},
-		"the zone's": {
-			zone: mesh.List{"10.0.0.2"},
-			site: mesh.List{"10.0.0.3", "2001:db8:10::3"}, via4: "10.0.0.2", via6: "2001:db8:10::3",
-		},
-		"the router's": {
-			router: mesh.List{"10.0.0.4", "2001:db8:10::4"},
-			zone:   mesh.List{"10.0.0.2"}, via4: "10.0.0.4", via6: "2001:db8:10::4",
-		},
-		"another zone's is not": {
-			noZone: true, zone: mesh.List{"10.0.0.2"}, via4: "10.0.0.1", via6: "2001:db8:10::1",
-		},
-		"none of the router's own": {
-			router: mesh.List{"none"}, site: mesh.List{"10.0.0.3"}, via4: "connected", via6: "connected",
-		},
-		"none of the zone, one v4": {zone: mesh.List{"none", "10.0.0.2"}, via4: "10.0.0.2", via6: "connected"},
-		"none of the site":         {site: mesh.List{"none"}, via4: "connected", via6: "connected"},
-		"link-local on interface":  {router: mesh.List{"fe80::1%ens5"}, via4: "10.0.1.1", via6: "fe80::1%ens5"},
+	for change, want := range map[string]string{
+		"":                                   "10.0.1.1 2001:db8:10:1::1", // derived from the zone
+		"routers: {both-a: {zone: null}}":    "10.0.0.1 2001:db8:10::1",
+		"sites: {both: {gateway: 10.0.0.3}}": "10.0.0.3 2001:db8:10:1::1",
+		`sites: {both: {gateway: [10.0.0.3, "2001:db8:10::3"], zones: {a: {gateway: 10.0.0.2}}}}`: "" +
+			"10.0.0.2 2001:db8:10::3",
+		`{routers: {both-a: {gateway: [10.0.0.4, "2001:db8:10::4"]}},
+			sites: {both: {zones: {a: {gateway: 10.0.0.2}}}}}`: "10.0.0.4 2001:db8:10::4",
+		"{routers: {both-a: {zone: null}}, sites: {both: {zones: {a: {gateway: 10.0.0.2}}}}}": "" +
+			"10.0.0.1 2001:db8:10::1",
+		"{routers: {both-a: {gateway: none}}, sites: {both: {gateway: 10.0.0.3}}}": "connected connected",
+		"sites: {both: {zones: {a: {gateway: [none, 10.0.0.2]}}}}":                 "10.0.0.2 connected",
+		"sites: {both: {gateway: none}}":                                           "connected connected",
+		`routers: {both-a: {gateway: "fe80::1%ens5"}}`:                             "10.0.1.1 fe80::1%ens5",
 	} {
-		t.Run(name, func(t *testing.T) {
-			m := load(t, "dual-stack")
-			site(&m, "both", func(s *mesh.Site) {
-				s.Gateway = tt.site
-				s.Zones["a"] = mesh.Zone{Networks: s.Zones["a"].Networks, Gateway: tt.zone}
-			})
-			router(&m, "both-a", func(r *mesh.Router) {
-				r.Gateway = tt.router
-				if tt.noZone {
-					r.Zone = ""
-				}
-			})
+		t.Run(change, func(t *testing.T) {
+			m := load(t, "dual-stack", "sites: {both: {zones: {a: {gateway: null}}}}", change)
 			p := must.Get(m.Plan("both-a"))(t)
 			require.Len(t, p.Bird.Static, 5)
+			via4, via6, _ := strings.Cut(want, " ")
 			for _, s := range p.Bird.Static {
-				have, want := s.Via.String(), tt.via6
+				have, want := s.Via.String(), via6
 				if s.Interface != "" {
 					have += "%" + s.Interface
 				}
@@ -65,7 +47,7 @@ func TestGateway(t *testing.T) {
 					have = "connected"
 				}
 				if s.Network.Addr().Is4() {
-					want = tt.via4
+					want = via4
 				}
 				assert.Equal(t, want, have, s.Network)
 			}
@@ -150,34 +132,33 @@ func peer(of plan.Plan, name string) plan.Peer {
 func TestWhoNeedsTransit(t *testing.T) {
 	for name, tt := range map[string]struct {
 		silent []string
-		make   func(*mesh.Mesh)
+		change string
 		want   map[string][]plan.AS // of aws-1, by what the packets are for
 	}{
-		"all have tunnels": {nil, nil, map[string][]plan.AS{"office": {}, "azure": {}, "gcp": {}}},
+		"all have tunnels": {nil, "", map[string][]plan.AS{"office": {}, "azure": {}, "gcp": {}}},
 		"two have none": {
 			[]string{"office-1", "office-2", "gcp-1"},
-			nil,
+			"",
 			map[string][]plan.AS{"office": {65040}, "azure": {}, "gcp": {65010}},
 		},
 		"one of their routers has": {
-			[]string{"office-1", "gcp-1"}, nil, map[string][]plan.AS{"office": {}, "azure": {}, "gcp": {}},
+			[]string{"office-1", "gcp-1"}, "", map[string][]plan.AS{"office": {}, "azure": {}, "gcp": {}},
 		},
 		"nor has aws": {
 			[]string{"office-1", "office-2", "gcp-1", "aws-1", "aws-2"},
-			nil,
+			"",
 			map[string][]plan.AS{"office": {}, "azure": {}, "gcp": {}},
 		},
-		"no transit": {[]string{"office-1", "office-2", "gcp-1"}, func(m *mesh.Mesh) {
-			site(m, "aws", func(s *mesh.Site) { s.Transit = new(bool) })
-		}, map[string][]plan.AS{"office": nil, "azure": nil, "gcp": nil}},
+		"no transit": {
+			[]string{"office-1", "office-2", "gcp-1"},
+			"sites: {aws: {transit: false}}",
+			map[string][]plan.AS{"office": nil, "azure": nil, "gcp": nil},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			m := load(t, "field-case")
+			m := load(t, "field-case", tt.change)
 			for _, r := range tt.silent {
 				router(&m, r, func(r *mesh.Router) { r.Endpoint = "" })
-			}
-			if tt.make != nil {
-				tt.make(&m)
 			}
 			needs := map[string][]plan.AS{}
 			for _, p := range plans(t, m)["aws-1"].Status.Prefixes {
@@ -188,19 +169,15 @@ func TestWhoNeedsTransit(t *testing.T) {
 	}
 }
 
-// links gives both ends of a tunnel what was there before the mesh.
-func links(m *mesh.Mesh, a, b string, one, other mesh.Link) {
-	router(m, a, func(r *mesh.Router) { r.Links = map[string]mesh.Link{b: one} })
-	router(m, b, func(r *mesh.Router) { r.Links = map[string]mesh.Link{a: other} })
+// linked gives both ends of the tunnel between aws-1 and gcp-1 what was there before the mesh.
+func linked(aws, gcp string) string {
+	return fmt.Sprintf("routers: {aws-1: {links: {gcp-1: {%s}}}, gcp-1: {links: {aws-1: {%s}}}}", aws, gcp)
 }
 
 func TestLinksThatWereThere(t *testing.T) {
-	m := load(t, "field-case")
-	before := plans(t, m)
-	links(&m, "aws-1", "gcp-1",
-		mesh.Link{Interface: "wg-gcp", ListenPort: 41001, Addresses: mesh.List{"172.31.20.9/24"}},
-		mesh.Link{Interface: "wg-aws", ListenPort: 41002, EndpointPort: 41003, Addresses: mesh.List{"172.31.20.7/24"}})
-	after := plans(t, m)
+	before := plans(t, load(t, "field-case"))
+	after := plans(t, load(t, "field-case", linked("interface: wg-gcp, listen_port: 41001, addresses: 172.31.20.9/24",
+		"interface: wg-aws, listen_port: 41002, endpoint_port: 41003, addresses: 172.31.20.7/24")))
 	tunnel := func(p plan.Plan, peer string) plan.Tunnel {
 		for _, each := range p.Tunnels {
 			if each.Peers[0].Name == peer {
@@ -233,67 +210,39 @@ func TestLinksThatWereThere(t *testing.T) {
 
 func TestRefusesLinks(t *testing.T) {
 	const ours = "router aws-1: links.gcp-1: "
-	addresses := func(list ...string) mesh.Link { return mesh.Link{Addresses: list} }
-	type test struct {
-		one, other mesh.Link
-		want       string
-	}
-	tests := map[string]test{
-		"in a site": {
-			addresses("10.2.0.9/24"), addresses("10.2.0.8/24"),
-			ours + "address 10.2.0.9/24 is in network 10.2.0.0/16 of site aws",
-		},
-		"twice": {
-			one:  addresses("172.31.20.9/31", "172.31.21.9/31"),
-			want: ours + "address 172.31.21.9/31 is the second of its family",
-		},
-	}
-	for name, tt := range map[string]struct{ address, want string }{
-		"no prefix":    {"172.31.20.9", `"172.31.20.9": expected an address and the length`},
-		"no room":      {"172.31.20.9/32", "172.31.20.9/32 has no room for the other end"},
-		"huge":         {"172.31.20.9/4", "172.31.20.9/4 is in a network larger than /8"},
-		"one end only": {"172.31.20.9/24", "172.31.20.9/24: router gcp-1 has none in links.aws-1"},
-	} {
-		tests[name] = test{one: addresses(tt.address), want: ours + "address " + tt.want}
-	}
-	for name, tt := range map[string]struct{ device, want string }{
-		"other interface": {"tun0", ours + `interface "tun0": expected up to 15 letters`},
-		"long interface":  {"wg-to-google-cloud", ours + `interface "wg-to-google-cloud"`},
-		"name of another": {"wg8", "router aws-1: the tunnels to office-2, gcp-1 are all interface wg8"},
-	} {
-		tests[name] = test{one: mesh.Link{Interface: tt.device}, want: tt.want}
-	}
-	for name, tt := range map[string]struct {
-		port int
-		want string
-	}{
-		"port":            {70000, ours + "port 70000: expected 1 to 65535"},
-		"port of another": {51808, "router aws-1: the tunnels to office-2, gcp-1 all listen on port 51808"},
-		"port of BFD": {3784, "tunnel 20 between aws-1 and gcp-1: UDP 3784 of aws-1 is BIRD's, for BFD: " +
-			"set listen_port in links, or another port_base"},
-	} {
-		tests[name] = test{one: mesh.Link{ListenPort: tt.port}, want: tt.want}
-	}
-	for name, tt := range tests {
-		t.Run(name, func(t *testing.T) {
-			m := load(t, "field-case")
-			links(&m, "aws-1", "gcp-1", tt.one, tt.other)
-			require.ErrorContains(t, m.Validate(), tt.want)
+	refused := func(one, other, want string) {
+		t.Run(one, func(t *testing.T) {
+			require.ErrorContains(t, load(t, "field-case", linked(one, other)).Validate(), want)
 		})
 	}
-	m := load(t, "field-case")
-	m.PortBase = 3764
-	err := m.Validate()
+	refused("addresses: 10.2.0.9/24", "addresses: 10.2.0.8/24",
+		ours+"address 10.2.0.9/24 is in network 10.2.0.0/16 of site aws")
+	refused("addresses: 172.31.20.9/24", "addresses: 172.31.21.9/24",
+		"router gcp-1 has 172.31.21.9/24 in links.aws-1: expected another one of network 172.31.20.0/24")
+	for one, want := range map[string]string{
+		"addresses: [172.31.20.9/31, 172.31.21.9/31]": "" +
+			ours + "address 172.31.21.9/31 is the second of its family",
+		"addresses: 172.31.20.9":        ours + `address "172.31.20.9": expected an address and the length`,
+		"addresses: 172.31.20.9/32":     ours + "address 172.31.20.9/32 has no room for the other end",
+		"addresses: 172.31.20.9/4":      ours + "address 172.31.20.9/4 is in a network larger than /8",
+		"addresses: 172.31.20.9/24":     ours + "address 172.31.20.9/24: router gcp-1 has none in links.aws-1",
+		"interface: tun0":               ours + `interface "tun0": expected up to 15 letters`,
+		"interface: wg-to-google-cloud": ours + `interface "wg-to-google-cloud"`,
+		"interface: wg8":                "router aws-1: the tunnels to office-2, gcp-1 are all interface wg8",
+		"listen_port: 70000":            ours + "port 70000: expected 1 to 65535",
+		"listen_port: 51808":            "router aws-1: the tunnels to office-2, gcp-1 all listen on port 51808",
+		"listen_port: 3784": "tunnel 20 between aws-1 and gcp-1: UDP 3784 of aws-1 is BIRD's, for BFD: " +
+			"set listen_port in links, or another port_base",
+	} {
+		refused(one, "", want)
+	}
+	err := load(t, "field-case", "port_base: 3764").Validate()
 	require.ErrorContains(t, err, "tunnel 20 between aws-1 and gcp-1: UDP 3784 of aws-1, gcp-1 is BIRD's")
 	assert.NotContains(t, err.Error(), "\n", "and no other tunnel")
-	links(&m, "aws-1", "gcp-1", mesh.Link{ListenPort: 4784}, mesh.Link{ListenPort: 3800, EndpointPort: 3784})
+	m := load(t, "field-case", "port_base: 3764", linked("listen_port: 4784", "listen_port: 3800, endpoint_port: 3784"))
 	require.NoError(t, m.Validate(), "the port of an address translation is another")
-	m = load(t, "field-case")
-	links(&m, "aws-1", "gcp-1", addresses("172.31.20.9/24"), addresses("172.31.21.9/24"))
-	require.ErrorContains(t, m.Validate(),
-		"router gcp-1 has 172.31.21.9/24 in links.aws-1: expected another one of network 172.31.20.0/24")
-	router(&m, "aws-1", func(r *mesh.Router) { r.Links = map[string]mesh.Link{"gcp-9": {}} })
-	require.ErrorContains(t, m.Validate(), `router aws-1: links: "gcp-9" is no other router`)
+	err = load(t, "field-case", "routers: {aws-1: {links: {gcp-9: {}}}}").Validate()
+	require.ErrorContains(t, err, `router aws-1: links: "gcp-9" is no other router`)
 }
 
 // Public keys that ssh-keygen made for this test; nobody has their private halves.

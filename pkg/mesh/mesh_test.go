@@ -31,20 +31,17 @@ func fromYAML(t testing.TB, text []byte) mesh.Mesh {
 	return m
 }
 
-// load reads testdata/<name>/mesh.yaml.
-func load(t testing.TB, name string) mesh.Mesh {
+// load reads testdata/<name>/mesh.yaml with changes in YAML, where null takes away what is there.
+func load(t testing.TB, name string, changes ...string) mesh.Mesh {
 	t.Helper()
-	return with(t, name, "")
-}
-
-// with reads it with a change in YAML, where null takes away what is there.
-func with(t testing.TB, name, change string) mesh.Mesh {
-	t.Helper()
-	var tree, changes map[string]any
+	var tree map[string]any
 	text := must.Get(os.ReadFile(filepath.Join("testdata", name, "mesh.yaml")))(t)
 	require.NoError(t, yaml.Unmarshal(text, &tree))
-	require.NoError(t, yaml.Unmarshal([]byte(change), &changes))
-	replace(tree, changes)
+	for _, text := range changes {
+		var change map[string]any
+		require.NoError(t, yaml.Unmarshal([]byte(text), &change))
+		replace(tree, change)
+	}
 	return fromYAML(t, must.Get(yaml.Marshal(tree))(t))
 }
 

@@ -179,7 +179,7 @@ func TestRefuses(t *testing.T) {
 	require.NoError(t, load(t, "field-case").Validate())
 	for change, want := range refused {
 		t.Run(change, func(t *testing.T) {
-			assertProblems(t, []string{want}, with(t, "field-case", change).Validate())
+			assertProblems(t, []string{want}, load(t, "field-case", change).Validate())
 		})
 	}
 }
@@ -209,7 +209,7 @@ func TestRefusesIPv6(t *testing.T) {
 			"router six-1: gateway: none can be derived from 2001:db8:20::8/127 of site six",
 	} {
 		t.Run(change, func(t *testing.T) {
-			assertProblems(t, []string{want}, with(t, "dual-stack", change).Validate())
+			assertProblems(t, []string{want}, load(t, "dual-stack", change).Validate())
 		})
 	}
 	m := load(t, "field-case")
@@ -358,7 +358,7 @@ func TestWarns(t *testing.T) {
 		office(", endpoints: {office: 10.0.1.12}"): "", // each port by hand
 	} {
 		t.Run(change, func(t *testing.T) {
-			m := with(t, "field-case", change)
+			m := load(t, "field-case", change)
 			require.NoError(t, m.Validate())
 			have := m.Warnings()
 			require.Equal(t, want != "", len(have) == 1, "%v", have)
