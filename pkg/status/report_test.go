@@ -16,126 +16,105 @@ import (
 	"github.com/wgmesh/router/pkg/status"
 )
 
-// What is final, what is required and what a summary gets of it.
+// What is final, what is required and what a summary gets of it: the first problem's peer and
+// cause, or else this router's own.
 func TestCauses(t *testing.T) {
-	type outcome struct {
-		required  bool // everything required is healthy
-		final     bool // time can mend none of the problems
-		sick      []string
-		peer      string // of the first problem
-		cause     string
-		untouched bool // gcp-1's tunnel is healthy
+	type scene struct {
+		*status.Request
+		*status.Observation
+		first *status.TunnelState
 	}
-	down := func(o *status.Observation, last string) {
-		for i := range o.Tunnels {
-			o.Tunnels[i].Session.Up, o.Tunnels[i].Session.State, o.Tunnels[i].Session.LastError = "down", "Down", last
-			o.Tunnels[i].BFD = nil
+	down := func(s scene, last string) {
+		for i := range s.Observation.Tunnels {
+			tunnel := &s.Observation.Tunnels[i]
+			tunnel.Session.Up, tunnel.Session.State, tunnel.Session.LastError = "down", "Down", last
+			tunnel.BFD = nil
 		}
 	}
 	for name, tt := range map[string]struct {
-		breakIt func(r *status.Request, o *status.Observation)
-		want    outcome
+		breakIt   func(s scene)
+		untouched bool // gcp-1's tunnel is healthy
+		want      string
 	}{
 		"BIRD does not run": {
-			func(_ *status.Request, o *status.Observation) { o.BirdErr = fmt.Errorf("x: %w", birdc.ErrNotRunning) },
-			outcome{final: true, sick: []string{"BIRD does not run"}, cause: "BIRD does not run"},
+			func(s scene) { s.BirdErr = fmt.Errorf("x: %w", birdc.ErrNotRunning) }, false,
+			"final: BIRD does not run",
 		},
 		"BIRD is masked": {
-			func(_ *status.Request, o *status.Observation) {
-				o.BirdErr, o.BirdMasked = fmt.Errorf("x: %w", birdc.ErrNotRunning), "/etc/systemd/system/bird.service"
-			},
-			outcome{
-				final: true,
-				sick:  []string{"BIRD does not run: /etc/systemd/system/bird.service keeps it from starting"},
-				cause: "BIRD does not run: /etc/systemd/system/bird.service keeps it from starting",
-			},
+			func(s scene) {
+				s.BirdErr, s.BirdMasked = fmt.Errorf("x: %w", birdc.ErrNotRunning), "/etc/systemd/system/bird.service"
+			}, false,
+			"final: BIRD does not run: /etc/systemd/system/bird.service keeps it from starting",
 		},
 		"BIRD is silent": {
-			func(_ *status.Request, o *status.Observation) { o.BirdErr = fmt.Errorf("x: %w", birdc.ErrSilent) },
-			outcome{
-				final: true, sick: []string{"BIRD does not answer within 3s"},
-				cause: "BIRD does not answer within 3s",
-			},
+			func(s scene) { s.BirdErr = fmt.Errorf("x: %w", birdc.ErrSilent) }, false,
+			"final: BIRD does not answer within 3s",
 		},
 		"another program has the port": {
-			func(_ *status.Request, o *status.Observation) {
-				o.PortHolder = "nginx, pid 812"
-				down(o, "Error: No listening socket")
-			},
-			outcome{
-				final: true,
-				sick:  []string{"TCP 179 is held by nginx, pid 812, and BIRD has to listen there"},
-				cause: "TCP 179 is held by nginx, pid 812, and BIRD has to listen there",
-			},
+			func(s scene) {
+				s.PortHolder = "nginx, pid 812"
+				down(s, "Error: No listening socket")
+			}, false,
+			"final: TCP 179 is held by nginx, pid 812, and BIRD has to listen there",
 		},
 		"another program had the port": {
-			func(_ *status.Request, o *status.Observation) { down(o, "Error: No listening socket") },
-			outcome{final: true, sick: []string{}, peer: "azure-2", cause: "no BGP session"},
+			func(s scene) { down(s, "Error: No listening socket") }, false,
+			"final: azure-2: no BGP session",
 		},
 		"no interface": {
-			func(_ *status.Request, o *status.Observation) { o.Tunnels[0].DeviceErr = netlink.LinkNotFoundError{} },
-			outcome{
-				final: true, sick: []string{}, peer: "azure-2",
-				cause: "no interface for it at the other end", untouched: true,
-			},
+			func(s scene) { s.first.DeviceErr = netlink.LinkNotFoundError{} }, true,
+			"final: azure-2: no interface for it at the other end",
 		},
 		"a peer that waits": {
-			func(r *status.Request, o *status.Observation) {
-				r.Pending = map[string]string{"azure-2": "its public key is of low order"}
-				o.Tunnels[0].Device.Peer = nil
-			},
-			outcome{
-				final: true, sick: []string{}, peer: "azure-2",
-				cause: "its tunnels wait: its public key is of low order", untouched: true,
-			},
+			func(s scene) {
+				s.Pending = map[string]string{"azure-2": "its public key is of low order"}
+				s.first.Device.Peer = nil
+			}, true,
+			"final: azure-2: its tunnels wait: its public key is of low order",
 		},
 		"a peer whose new key waits, while the old one works": {
-			func(r *status.Request, _ *status.Observation) {
-				r.Pending = map[string]string{"azure-2": "a live peer keeps its key"}
-			},
-			outcome{required: true, final: true, sick: []string{}, untouched: true},
+			func(s scene) { s.Pending = map[string]string{"azure-2": "a live peer keeps its key"} }, true,
+			"required works, final: ",
 		},
 		"no session": {
-			func(_ *status.Request, o *status.Observation) { o.Tunnels[0].Session.State = "Active" },
-			outcome{sick: []string{}, peer: "azure-2", cause: "no BGP session", untouched: true},
+			func(s scene) { s.first.Session.State = "Active" }, true,
+			"azure-2: no BGP session",
 		},
 		"no answer to ping, and BGP and BFD work": {
-			func(_ *status.Request, o *status.Observation) {
-				o.Tunnels[0].PingErr, o.Targets[0].Err = status.ErrNoAnswer, status.ErrNoAnswer
-			},
-			outcome{
-				required: true, sick: []string{}, peer: "azure-2",
-				cause: "no answer to ping, though BGP and BFD work", untouched: true,
-			},
+			func(s scene) { s.first.PingErr, s.Targets[0].Err = status.ErrNoAnswer, status.ErrNoAnswer }, true,
+			"required works, azure-2: no answer to ping, though BGP and BFD work",
 		},
 		"no answer to ping, and BFD is down": {
-			func(_ *status.Request, o *status.Observation) {
-				o.Tunnels[0].PingErr, o.Tunnels[0].BFD.State = status.ErrNoAnswer, "Down"
-			},
-			outcome{sick: []string{}, peer: "azure-2", cause: "nothing comes through its tunnels", untouched: true},
+			func(s scene) { s.first.PingErr, s.first.BFD.State = status.ErrNoAnswer, "Down" }, true,
+			"azure-2: nothing comes through its tunnels",
 		},
 		"the tunnel answers and the site does not": {
-			func(_ *status.Request, o *status.Observation) { o.Targets[0].Err = status.ErrNoAnswer },
-			outcome{
-				sick: []string{}, peer: "azure-2",
-				cause: "no answer from its own address in its site", untouched: true,
-			},
+			func(s scene) { s.Targets[0].Err = status.ErrNoAnswer }, true,
+			"azure-2: no answer from its own address in its site",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r, o := night()
 			r.Prefixes = r.Prefixes[:1]
 			o.At = now.Add(time.Second)
-			tt.breakIt(&r, &o)
+			tt.breakIt(scene{&r, &o, &o.Tunnels[0]})
 			rep := status.Judge(r, o)
-			got := outcome{required: rep.RequiredHealthy(), final: true, sick: rep.Sick(), untouched: rep.Tunnels[1]}
-			for i, p := range rep.Problems {
-				got.final = got.final && p.Final
-				if i == 0 {
-					got.peer, got.cause = p.Peer, p.Cause.Found
-				}
+			got, own := "", []string{}
+			if rep.RequiredHealthy() {
+				got = "required works, "
+			}
+			if !slices.ContainsFunc(rep.Problems, func(p status.Problem) bool { return !p.Final }) {
+				got += "final: "
+			}
+			if len(rep.Problems) > 0 && rep.Problems[0].Peer == "" {
+				own = append(own, rep.Problems[0].Cause.Found)
+				got += own[0]
+			} else if len(rep.Problems) > 0 {
+				got += rep.Problems[0].Peer + ": " + rep.Problems[0].Cause.Found
 			}
 			assert.Equal(t, tt.want, got, "%v", rep.Texts())
+			assert.Equal(t, own, rep.Sick())
+			assert.Equal(t, tt.untouched, rep.Tunnels[1])
 		})
 	}
 }
