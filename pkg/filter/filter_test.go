@@ -108,20 +108,20 @@ func TestIPTables(t *testing.T) {
 			docker, "-A DOCKER-USER -s 10.0.0.0/8 -d 10.0.0.0/8 -j ACCEPT\n", packet("tcp"), filter.Outcome{},
 		},
 		"Docker with a way in": {
-			docker, "-A DOCKER-USER -i wg+ -j ACCEPT\n", outward("tcp"),
-			policy(filter.Drops),
+			docker, "-A DOCKER-USER -i wg+ -j ACCEPT\n", outward("tcp"), policy(filter.Drops),
 		},
 		"Docker with a part of a way": {
 			docker, "-A DOCKER-USER -p tcp -m multiport --dports 22,443 -j ACCEPT\n", packet("tcp"),
 			policy(filter.Partly),
 		},
 		"Docker with a set": {
-			docker, "-A DOCKER-USER -m set --match-set mesh src -j ACCEPT\n", packet("tcp"),
-			policy(filter.Unless),
+			docker, "-A DOCKER-USER -m set --match-set mesh src -j ACCEPT\n", packet("tcp"), policy(filter.Unless),
 		},
 		"ufw lets pings through": {ufw, "", packet("icmp"), filter.Outcome{}},
 		"ufw drops all else":     {ufw, "", packet("tcp"), policy(filter.Drops)},
-		"ufw route allow":        {ufw, "-A ufw-user-forward -i wg2 -o eth0 -j ACCEPT\n", packet("tcp"), filter.Outcome{}},
+		"ufw route allow": {
+			ufw, "-A ufw-user-forward -i wg2 -o eth0 -j ACCEPT\n", packet("tcp"), filter.Outcome{},
+		},
 		"a comment with quotes": {
 			ufw, "-A ufw-user-forward -s 10.0.0.0/16 -m comment --comment \"no \\\"office\\\" -j ACCEPT\" -j " +
 				"REJECT --reject-with icmp-port-unreachable\n", packet("tcp"),
@@ -230,8 +230,8 @@ func TestNFT(t *testing.T) {
 			match("==", `{"payload": {"base": "th", "offset": 16, "len": 16}}`, `80`), filter.Unsure,
 		},
 		"fragments": {
-			match("!=", `{"&": [{"payload": {"protocol": "ip", "field": "frag-off"}}, 8191]}`,
-				`0`), filter.Passes,
+			match("!=", `{"&": [{"payload": {"protocol": "ip", "field": "frag-off"}}, 8191]}`, `0`),
+			filter.Passes,
 		},
 		"new without SYN": {
 			match("!=", `{"&": [`+tcpFlags+`, ["fin", "syn", "rst", "ack"]]}`, `"syn"`), filter.Passes,
