@@ -334,20 +334,15 @@ func TestCutOff(t *testing.T) {
 			assert.Equal(t, []string{"bird.conf"}, g.files(t))
 		})
 	}
-	t.Run("confirmed, not renamed, then confirmed again", func(t *testing.T) {
-		g := newGuarded(t)
-		g.try(t, number(t, 2), 60)
-		g.birdc(t, "configure confirm")
-		require.NoError(t, g.state(t, bird.Confirmed))
-		g.want(t, 2, 2)
-	})
-	t.Run("confirmed, not renamed, then undone", func(t *testing.T) {
-		g := newGuarded(t)
-		g.try(t, number(t, 2), 60)
-		g.birdc(t, "configure confirm")
-		require.NoError(t, g.state(t, bird.Undone))
-		g.want(t, 1, 1)
-	})
+	for then, left := range map[string]int{bird.Confirmed: 2, bird.Undone: 1} {
+		t.Run("confirmed, not renamed, then "+then, func(t *testing.T) {
+			g := newGuarded(t)
+			g.try(t, number(t, 2), 60)
+			g.birdc(t, "configure confirm")
+			require.NoError(t, g.state(t, then))
+			g.want(t, left, left)
+		})
+	}
 }
 
 // What someone does by hand is noticed and mended, and the distribution's own

@@ -115,18 +115,6 @@ func (f *fake) listen(name string, port int) error {
 	return nil
 }
 
-func (f *fake) Disable(_ context.Context, names []string) error {
-	if err := f.write("Disable %s", strings.Join(names, " ")); err != nil {
-		return err
-	}
-	for _, n := range names {
-		u := f.units[n]
-		u.Enabled = false
-		f.units[n] = u
-	}
-	return nil
-}
-
 func (f *fake) Down(_ context.Context, name string) error { return f.DeleteLink(name) }
 
 func (f *fake) PublicKey(path string) (plan.PublicKey, error) {
@@ -181,23 +169,23 @@ func (f *fake) RemoveFile(name string) error {
 }
 
 func (f *fake) Enable(_ context.Context, names []string) error {
-	if err := f.write("Enable %s", strings.Join(names, " ")); err != nil {
-		return err
-	}
-	for _, n := range names {
-		u := f.units[n]
-		u.Enabled = true
-		f.units[n] = u
-	}
-	return nil
+	return f.unit("Enable", names, func(u wg.Unit) wg.Unit { return wg.Unit{Enabled: true, Failed: u.Failed} })
+}
+
+func (f *fake) Disable(_ context.Context, names []string) error {
+	return f.unit("Disable", names, func(u wg.Unit) wg.Unit { return wg.Unit{Failed: u.Failed} })
 }
 
 func (f *fake) Reset(_ context.Context, names []string) error {
-	if err := f.write("Reset %s", strings.Join(names, " ")); err != nil {
+	return f.unit("Reset", names, func(u wg.Unit) wg.Unit { return wg.Unit{Enabled: u.Enabled} })
+}
+
+func (f *fake) unit(verb string, names []string, then func(wg.Unit) wg.Unit) error {
+	if err := f.write("%s %s", verb, strings.Join(names, " ")); err != nil {
 		return err
 	}
 	for _, n := range names {
-		f.units[n] = wg.Unit{Enabled: f.units[n].Enabled}
+		f.units[n] = then(f.units[n])
 	}
 	return nil
 }
