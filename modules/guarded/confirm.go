@@ -42,7 +42,11 @@ func Confirm(ctx context.Context, g guard.Guard,
 		if err != nil {
 			return nil, err
 		}
-		if now == nil || now.ID != j.ID || now.Overdue() {
+		if now == nil || now.ID != j.ID { // another run has settled it since
+			unlock()
+			return nil, g.Kept(ctx, j.ID)
+		}
+		if now.Overdue() {
 			return nil, guard.ErrOverdue
 		}
 		if now.Writes != j.Writes {
@@ -66,10 +70,8 @@ func Confirm(ctx context.Context, g guard.Guard,
 				return done, err
 			}
 		}
-		if err := g.Close(); err != nil {
-			return done, err
-		}
-		return append(done, "kept the change of "+now.Since.Format("15:04:05")), nil
+		did, err := g.Keep(*now)
+		return append(done, did...), err
 	}, nil
 }
 

@@ -192,7 +192,7 @@ func TestChangesOfARunAreOne(t *testing.T) {
 	done := must.Get(Undo(t.Context(), r.Guard, func(guard.Journal) bool { return true }))(t)
 	assert.Equal(t, []string{"put back " + r.file}, done)
 	assert.Equal(t, "before", r.text(t))
-	assert.NotEmpty(t, r.Undone(""))
+	require.ErrorContains(t, r.Kept(t.Context(), ""), "taken back at")
 	assert.NoDirExists(t, r.Folder)
 	done = must.Get(Undo(t.Context(), r.Guard, func(guard.Journal) bool { return true }))(t)
 	assert.Empty(t, done)
@@ -212,11 +212,12 @@ func TestTheLastFloorIsKept(t *testing.T) {
 	assert.Equal(t, map[string]KeptFloor{h.Folder: {Host: h, Networks: right}}, kept)
 }
 
-// A note that only explains does not keep the change from going back.
+// A note does not keep the change from going back.
 func TestUndoWithoutItsNote(t *testing.T) {
 	r := newRouter(t)
 	r.apply(t, 600, "after")
-	require.NoError(t, os.MkdirAll(r.Run+"/undone/in the way", 0o700))
+	require.NoError(t, os.Remove(r.Run+"/changes"))
+	require.NoError(t, os.MkdirAll(r.Run+"/changes/in the way", 0o700))
 	done := must.Get(Undo(t.Context(), r.Guard, func(guard.Journal) bool { return true }))(t)
 	assert.Contains(t, done, "put back "+r.file)
 	assert.Equal(t, "before", r.text(t))
@@ -231,7 +232,7 @@ func TestConfirmKeeps(t *testing.T) {
 	assert.Len(t, must.Get(settle(t.Context()))(t), 1)
 	assert.Equal(t, "after", r.text(t))
 	assert.NoDirExists(t, r.Folder)
-	require.ErrorIs(t, must.Err(settle(t.Context())), guard.ErrOverdue, "it was settled already")
+	assert.Empty(t, must.Get(settle(t.Context()))(t), "it was kept already")
 }
 
 // Whoever cannot be taken back does not write.
@@ -245,7 +246,7 @@ func TestCannotBeKept(t *testing.T) {
 }
 
 // systemd is told of what was put back also when the first try to tell it failed: by then
-// the files are as they were.
+// the files are as they were, and nobody keeps the rest.
 func TestUndoReloadsAgain(t *testing.T) {
 	r := newRouter(t)
 	r.Units = t.TempDir()
@@ -262,6 +263,7 @@ func TestUndoReloadsAgain(t *testing.T) {
 	systemctl("1")
 	require.ErrorContains(t, must.Err(Undo(t.Context(), r.Guard, always)), "systemctl daemon-reload: exit status 1")
 	assert.NoFileExists(t, unit)
+	assert.True(t, must.Get(r.Read())(t).Overdue())
 	systemctl("0")
 	must.Get(Undo(t.Context(), r.Guard, always))(t)
 	assert.Equal(t, "daemon-reload\ndaemon-reload\n", string(must.Get(os.ReadFile(told))(t)))
@@ -272,7 +274,7 @@ func TestUndoReloadsAgain(t *testing.T) {
 func TestUndoAtBootGoesOn(t *testing.T) {
 	for name, at := range map[string]func(router) string{
 		"a file":   func(r router) string { return r.file },
-		"the note": func(r router) string { return r.Run + "/undone" },
+		"the note": func(r router) string { return r.Run + "/changes" },
 		"the end":  func(r router) string { return r.Folder + "/not ours" },
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -42,7 +42,7 @@ func Undo(ctx context.Context, g guard.Guard, due func(guard.Journal) bool) (don
 		return nil, err
 	}
 	u := undoing{ctx: ctx, g: g, j: *j}
-	if err := g.NoteUndone(j.ID); err != nil { // it only explains, and /run may be full
+	if err := g.NoteUndone(j.ID); err != nil { // without a note nobody says that it was kept
 		u.done = append(u.done, "could not note that it was taken back: "+err.Error())
 	}
 	u.all()

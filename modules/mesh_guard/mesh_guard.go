@@ -4,7 +4,6 @@ package meshguard
 
 import (
 	"context"
-	"fmt"
 	"strings"
 
 	"github.com/wgmesh/router/modules/guarded"
@@ -37,16 +36,10 @@ func plan(ctx context.Context, g guard.Guard, o Options) (ansible.Plan, error) {
 	id, _, _ := strings.Cut(o.Change, "/")
 	own := func(j guard.Journal) bool { return id == "" || j.ID == id }
 	if j == nil || !own(*j) {
-		at := g.Undone(id)
-		switch {
-		case o.State == undone: // it waits no more
-		case at != "":
-			return ansible.Plan{}, fmt.Errorf("the change was taken back at %s, before this confirmation: "+
-				"see journalctl -t wgmesh-undo for what was done, and apply again", at)
-		case j != nil:
-			return ansible.Plan{}, guard.ErrChanged
+		if o.State == undone { // it waits no more
+			return ansible.Plan{}, nil
 		}
-		return ansible.Plan{}, nil
+		return ansible.Plan{}, g.Kept(ctx, id)
 	}
 	p := ansible.Plan{
 		Before: view{Waits: files(*j), Since: j.Since.Format("15:04:05")}, After: view{Waits: []string{}},

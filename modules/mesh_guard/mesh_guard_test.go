@@ -2,6 +2,9 @@ package meshguard
 
 import (
 	"context"
+	"os"
+	"runtime"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -17,8 +20,9 @@ func newGuard(t *testing.T) (g guard.Guard, write func() string) {
 	dir := t.TempDir()
 	g = guard.Guard{Folder: dir + "/undo", Run: dir + "/run"}
 	g.Launch = func(_ context.Context, id string) error {
-		go func() { _ = g.Wait(t.Context(), id, func(context.Context) error { return nil }, func(string) {}) }()
-		return nil
+		f := must.Get(os.Create(g.Waiter(id)))(t)
+		t.Cleanup(func() { _ = f.Close() })
+		return syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 	}
 	return g, func() string {
 		require.NoError(t, g.Arm(t.Context(), 60, guard.Change{Files: []string{dir + "/file"}}))
@@ -50,6 +54,41 @@ func TestConfirmsWhatWasSeen(t *testing.T) {
 	require.NoError(t, confirm(""))
 	assert.Nil(t, must.Get(g.Read())(t))
 	require.NoError(t, confirm(one), "another run has kept it")
+	for range 63 {
+		write()
+		require.NoError(t, confirm(""))
+	}
+	three := write()
+	require.NoError(t, confirm(must.Get(g.Read())(t).Change()))
+	require.ErrorContains(t, confirm(one), "nobody knows whether this change was kept", "too long ago")
+	write()
+	require.NoError(t, confirm(three), "another one waits since")
+	require.NoError(t, os.Remove(g.Run+"/changes"))
+	require.ErrorContains(t, confirm(three), "nobody knows whether this change was kept", "not after a reboot")
+	require.NoError(t, confirm(""), "whatever waits")
+	require.NoError(t, os.Remove(g.Run+"/changes"))
+	require.NoError(t, confirm(""), "nothing waited")
+}
+
+// Who asks while a change is being settled waits for that, and who is cut off then leaves no false note.
+func TestConfirmsWhileItIsSettled(t *testing.T) {
+	g, write := newGuard(t)
+	one := write()
+	done := make(chan error, 1)
+	unlock := must.Get(g.Lock(t.Context()))(t)
+	require.NoError(t, g.Close())
+	go func() { done <- settle(t, g, confirmed, one) }()
+	runtime.Gosched() // it may ask before the lock is free, or after that
+	unlock()
+	require.ErrorContains(t, <-done, "nobody knows")
+
+	two := write()
+	j := must.Get(g.Read())(t)
+	unlock = must.Get(g.Lock(t.Context()))(t)
+	go func() { done <- settle(t, g, confirmed, two) }()
+	must.Get(g.Keep(*j))(t)
+	unlock()
+	require.NoError(t, <-done)
 }
 
 // A change that was taken back is not confirmed by whatever came of another run's, and a run

@@ -102,7 +102,7 @@ func (g Guard) arm(ctx context.Context, seconds int, c Change) error {
 	if err := g.launch(ctx, j.ID); err != nil {
 		return err
 	}
-	if err := g.writeBootUnit(); err != nil {
+	if err := errors.Join(g.noteArmed(j.ID), g.writeBootUnit()); err != nil {
 		return err
 	}
 	j.renew(seconds)
@@ -129,7 +129,7 @@ func (j *Journal) note(kind, name string, v any) error {
 
 // fresh begins a journal in an empty folder.
 func (g Guard) fresh() (*Journal, error) {
-	if err := errors.Join(g.sweep(), atomicfile.Remove(g.note(""))); err != nil {
+	if err := g.sweep(); err != nil {
 		return nil, err
 	}
 	// The folder of the tunnels may not be there yet.

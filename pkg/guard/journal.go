@@ -27,6 +27,8 @@ type Journal struct {
 	Files   []File        `json:"files"`
 	// Notes are what callers keep, by kind and name: what a tunnel was, say.
 	Notes map[string]map[string]json.RawMessage `json:"notes"`
+
+	back bool // somebody began to take it back
 }
 
 func (g Guard) journal() string { return filepath.Join(g.Folder, filepath.Base(plan.UndoJournal)) }
@@ -45,6 +47,8 @@ func (g Guard) Read() (*Journal, error) {
 		return nil, fmt.Errorf("%s: %w; nothing of ours writes it so: look at what it is, and remove it",
 			g.journal(), err)
 	}
+	what, _ := g.became(j.ID)
+	j.back = what == undone
 	return &j, nil
 }
 
@@ -65,8 +69,9 @@ func (j Journal) Left() time.Duration {
 	return j.Due - sinceBoot()
 }
 
-// Overdue reports whether the change is to be taken back now.
-func (j Journal) Overdue() bool { return j.Left() < 0 }
+// Overdue reports whether the change is to be taken back now. One that was taken back in part, because
+// something could not go back, is neither kept nor added to.
+func (j Journal) Overdue() bool { return j.back || j.Left() < 0 }
 
 // SameBoot reports whether the kernel is the one under which the change was made.
 func (j Journal) SameBoot() bool { return j.Boot == bootID() }

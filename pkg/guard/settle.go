@@ -6,15 +6,26 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/wgmesh/router/pkg/atomicfile"
 )
 
-// Close forgets the change that waits: it is confirmed, or taken back. With the
-// journal's name it is settled; what comes after is tidying, which the waiting
-// process does when this is cut off.
+// Keep confirms the change that waits. It is kept when its journal is gone, and not before, so
+// it is noted after that. Whoever asks for a note that could not be made hears that nobody knows.
+func (g Guard) Keep(j Journal) (done []string, err error) {
+	if err := atomicfile.Remove(g.journal()); err != nil {
+		return nil, err
+	}
+	done = []string{"kept the change of " + j.Since.Format(time.TimeOnly)}
+	if err := g.note(j.ID, kept); err != nil {
+		done = append(done, "could not note that it was kept: "+err.Error())
+	}
+	return done, g.sweep()
+}
+
+// Close forgets the change that was taken back. With the journal's name it is settled; what
+// comes after is tidying, which the waiting process does when this is cut off.
 func (g Guard) Close() error {
 	if err := atomicfile.Remove(g.journal()); err != nil {
 		return err
@@ -37,29 +48,6 @@ func (g Guard) sweep() error {
 		return err
 	}
 	return g.removeBootUnit()
-}
-
-// note is where a change that was taken back is remembered, so that a confirmation that
-// comes too late does not look like one: by its name until the next boot, and without
-// one until the next change.
-func (g Guard) note(id string) string {
-	return filepath.Join(g.Run, strings.TrimSuffix("undone-"+id, "-"))
-}
-
-// NoteUndone remembers that the change with this id was taken back.
-func (g Guard) NoteUndone(id string) error {
-	if err := os.MkdirAll(g.Run, 0o700); err != nil {
-		return err
-	}
-	text := []byte(time.Now().Format(time.TimeOnly) + "\n")
-	return errors.Join(atomicfile.Write(g.note(""), text, 0o600), atomicfile.Write(g.note(id), text, 0o600))
-}
-
-// Undone tells when the change with this id was taken back, or the last one for an empty
-// id; empty when it was not.
-func (g Guard) Undone(id string) string {
-	text, _ := os.ReadFile(g.note(id)) // it only explains
-	return strings.TrimSpace(string(text))
 }
 
 const bootUnit = "wgmesh-undo.service"

@@ -23,7 +23,8 @@ description:
 options:
   state:
     description:
-      - C(confirmed) keeps the change. It is an error if the change was already taken back.
+      - C(confirmed) keeps the change. It is an error if the change was already taken back, or if nobody can tell that
+        it was kept.
       - C(undone) takes the change back now.
       - Both do nothing if no change waits.
     type: str
