@@ -1,6 +1,7 @@
 package fib
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net"
@@ -10,6 +11,8 @@ import (
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
+
+	"github.com/wgmesh/router/pkg/rtnl"
 )
 
 // Diverts says which policy of IPsec takes packets between two networks, or drops
@@ -39,20 +42,23 @@ func covers(n *net.IPNet, p netip.Prefix) bool {
 }
 
 // readPolicies copies the policies of IPsec. A kernel without it has none.
-func readPolicies() []netlink.XfrmPolicy {
-	policies, err := netlink.XfrmPolicyList(netlink.FAMILY_ALL)
-	if err != nil && !errors.Is(err, netlink.ErrDumpInterrupted) {
-		return nil
+func readPolicies() ([]netlink.XfrmPolicy, error) {
+	policies, err := rtnl.Dump(func() ([]netlink.XfrmPolicy, error) { return netlink.XfrmPolicyList(netlink.FAMILY_ALL) })
+	if err != nil && !errors.Is(err, unix.EPROTONOSUPPORT) {
+		return nil, fmt.Errorf("IPsec: %w", err)
 	}
-	return policies
+	return policies, nil
 }
 
 // Programs lists what may drop or divert packets on an interface before or behind all
 // filters: programs (XDP, BPF), classifiers of tc, and losses that netem plays.
-func Programs(device string) (out []string) {
+func Programs(device string) (out []string, err error) {
 	link, err := netlink.LinkByName(device)
+	if errors.As(err, new(netlink.LinkNotFoundError)) {
+		return nil, nil
+	}
 	if err != nil {
-		return nil
+		return nil, fmt.Errorf("%s: %w", device, err)
 	}
 	if x := link.Attrs().Xdp; x != nil && x.Attached {
 		out = append(out, fmt.Sprintf("an XDP program (id %d) on %s", x.ProgId, device))
@@ -61,29 +67,37 @@ func Programs(device string) (out []string) {
 		parent uint32
 		name   string
 	}{{netlink.HANDLE_MIN_INGRESS, "ingress"}, {netlink.HANDLE_MIN_EGRESS, "egress"}} {
-		if kinds := control(unix.RTM_GETTFILTER, link.Attrs().Index, side.parent); len(kinds) > 0 {
+		kinds, later := control(unix.RTM_GETTFILTER, link.Attrs().Index, side.parent)
+		if err = cmp.Or(err, later); len(kinds) > 0 {
 			out = append(out, fmt.Sprintf("a tc filter (%s) at %s of %s", kinds[0], side.name, device))
 		}
 	}
-	if slices.Contains(control(unix.RTM_GETQDISC, link.Attrs().Index, 0), "netem") {
+	kinds, later := control(unix.RTM_GETQDISC, link.Attrs().Index, 0)
+	if slices.Contains(kinds, "netem") {
 		out = append(out, "netem on "+device)
 	}
-	return out
+	return out, cmp.Or(err, later)
 }
 
-// control lists the kinds of classifiers or disciplines of tc on an interface; none, if that cannot be read. The
-// library reads all that each of them has, for which it needs much code.
-func control(what, index int, parent uint32) (kinds []string) {
+// control lists the kinds of classifiers or disciplines of tc on an interface. A kernel without tc, or where
+// the interface went away, has none. The library reads all that each of them has, for which it needs much code.
+func control(what, index int, parent uint32) (kinds []string, err error) {
 	req := nl.NewNetlinkRequest(what, unix.NLM_F_DUMP)
 	req.AddData(&nl.TcMsg{Family: nl.FAMILY_ALL, Ifindex: int32(index), Parent: parent})
-	messages, _ := req.Execute(unix.NETLINK_ROUTE, 0)
+	messages, err := rtnl.Dump(func() ([][]byte, error) { return req.Execute(unix.NETLINK_ROUTE, 0) })
+	if err != nil && !errors.Is(err, unix.EOPNOTSUPP) && !errors.Is(err, unix.ENODEV) {
+		return nil, fmt.Errorf("tc: %w", err)
+	}
 	for _, m := range messages {
-		attrs, _ := nl.ParseRouteAttr(m[nl.SizeofTcMsg:])
+		attrs, err := nl.ParseRouteAttr(m[nl.SizeofTcMsg:])
+		if err != nil {
+			return nil, fmt.Errorf("tc: %w", err)
+		}
 		for _, a := range attrs {
 			if a.Attr.Type == nl.TCA_KIND && int(nl.DeserializeTcMsg(m).Ifindex) == index {
 				kinds = append(kinds, unix.ByteSliceToString(a.Value))
 			}
 		}
 	}
-	return kinds
+	return kinds, nil
 }

@@ -51,6 +51,7 @@ type Tables struct {
 	named  map[string]int
 	// policies are those of IPsec, in the kernel's order.
 	policies []netlink.XfrmPolicy
+	Unread   error // why they are not known
 }
 
 // A place is where a route stands: a table, and a network in it.
@@ -83,7 +84,7 @@ func Read(ctx context.Context, v4, v6 bool) (Tables, error) {
 		}
 		t.index(t.routes[family])
 	}
-	t.policies = readPolicies()
+	t.policies, t.Unread = readPolicies()
 	links, err := Dump(ctx, netlink.LinkList)
 	for _, l := range links {
 		t.links[l.Attrs().Index], t.named[l.Attrs().Name] = l.Attrs().Name, l.Attrs().Index

@@ -56,6 +56,11 @@ func (f *Forwarding) checkFilters(r *Request, o *Observation) (out []Problem) {
 				"run it as root, and mend what it says", u.Command, oneLine(u.Why)),
 		})
 	}
+	if f.unread != nil {
+		out = append(out, Problem{
+			Cause: cause.New("what IPsec, XDP or tc does to packets cannot be read (%s): run it again, as root", f.unread),
+		})
+	}
 	for i := range f.flows {
 		if x := &f.flows[i]; x.answer.Err == nil && x.answer.Device != "" { // else it does not get that far
 			out = append(out, f.filtersOf(x, said)...)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 
 	"github.com/wgmesh/router/internal/must"
 	"github.com/wgmesh/router/internal/nettest"
@@ -486,6 +487,22 @@ func TestProgramsOfDevices(t *testing.T) {
 	alone(t, 2, 2, 1)
 	nettest.Sh(t, `tc qdisc add dev eth0 clsact
 		tc filter add dev eth0 egress protocol ip u32 match ip src 10.0.0.0/16 flowid 1:1`)
-	assert.Equal(t, []string{"a tc filter (u32) at egress of eth0"}, fib.Programs("eth0"))
-	assert.Empty(t, fib.Programs("wm1-1"))
+	assert.Equal(t, []string{"a tc filter (u32) at egress of eth0"}, must.Get(fib.Programs("eth0"))(t))
+	assert.Empty(t, must.Get(fib.Programs("wm1-1"))(t))
+	assert.Empty(t, must.Get(fib.Programs("no-such-device"))(t))
+}
+
+// The kernel shows IPsec's policies to root only. That they cannot be read does not say that there are none.
+func TestWhatCannotBeRead(t *testing.T) {
+	r := alone(t, 2, 2, 1)
+	_, _, code := unix.RawSyscall(unix.SYS_SETRESUID, 65534, 65534, 0) // of this thread alone
+	require.Zero(t, code)
+	f := observeForwarding(t.Context(), r)
+	_, _, code = unix.RawSyscall(unix.SYS_SETRESUID, 0, 0, 0)
+	require.Zero(t, code)
+	f.filters.Unread = nil
+	said := f.checkFilters(r, &Observation{Tunnels: make([]TunnelState, len(r.Tunnels))})
+	require.Len(t, said, 1)
+	assert.Equal(t, "what IPsec, XDP or tc does to packets cannot be read (IPsec: operation not permitted): "+
+		"run it again, as root", said[0].Cause.String())
 }

@@ -1,6 +1,7 @@
 package status
 
 import (
+	"cmp"
 	"context"
 	"maps"
 	"net/netip"
@@ -51,6 +52,7 @@ type Forwarding struct {
 	sysctls map[string]string // those that matter, by their names
 	// programs may drop or divert packets where no filter sees it.
 	programs []string
+	unread   error // why something of that is not known
 	err      error
 }
 
@@ -128,9 +130,10 @@ func (f *Forwarding) follow(r *Request, addresses []netip.Addr, plenty int) {
 	for _, d := range doors {
 		devices[d.In] = true
 	}
-	f.sysctls = readSysctls(devices)
+	f.sysctls, f.unread = readSysctls(devices), f.tables.Unread
 	for _, d := range slices.Sorted(maps.Keys(devices)) {
-		f.programs = append(f.programs, fib.Programs(d)...)
+		programs, err := fib.Programs(d)
+		f.programs, f.unread = append(f.programs, programs...), cmp.Or(f.unread, err)
 	}
 }
 

@@ -1,8 +1,11 @@
 package status
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"math"
 	"os"
 	"strconv"
@@ -36,7 +39,9 @@ func ObserveTraffic(ctx context.Context, r Request, d time.Duration) (t Traffic,
 	}
 	links := make([]netlink.LinkStatistics, len(r.Tunnels))
 	for i, tunnel := range r.Tunnels {
-		links[i] = packets(tunnel.Name)
+		if links[i], err = packets(tunnel.Name); err != nil {
+			return t, err
+		}
 	}
 	select {
 	case <-ctx.Done():
@@ -44,6 +49,9 @@ func ObserveTraffic(ctx context.Context, r Request, d time.Duration) (t Traffic,
 	case <-time.After(d):
 	}
 	after, err := forwardedPackets()
+	if err != nil {
+		return t, err
+	}
 	rate := func(before, after uint64) int {
 		if after < before { // made anew meanwhile
 			before = 0
@@ -52,22 +60,28 @@ func ObserveTraffic(ctx context.Context, r Request, d time.Duration) (t Traffic,
 	}
 	t = Traffic{Forwarded: rate(before, after), Tunnels: []Carried{}}
 	for i, tunnel := range r.Tunnels {
-		now := packets(tunnel.Name)
+		now, err := packets(tunnel.Name)
+		if err != nil {
+			return Traffic{}, err
+		}
 		t.Tunnels = append(t.Tunnels, Carried{
 			Name: tunnel.Name, Peer: tunnel.Peer, Received: rate(links[i].RxPackets, now.RxPackets),
 			Sent: rate(links[i].TxPackets, now.TxPackets),
 		})
 	}
-	return t, err
+	return t, nil
 }
 
 // packets are the counters of an interface, none when it is not there.
-func packets(name string) netlink.LinkStatistics {
+func packets(name string) (n netlink.LinkStatistics, err error) {
 	link, err := netlink.LinkByName(name)
-	if err != nil || link.Attrs().Statistics == nil {
-		return netlink.LinkStatistics{}
+	switch {
+	case errors.As(err, new(netlink.LinkNotFoundError)):
+		return n, nil
+	case err == nil && link.Attrs().Statistics != nil:
+		return *link.Attrs().Statistics, nil
 	}
-	return *link.Attrs().Statistics
+	return n, fmt.Errorf("the counters of %s: %w", name, cmp.Or(err, fs.ErrNotExist))
 }
 
 // forwardedPackets is the kernel's count of forwarded packets of both families, in this
@@ -81,10 +95,16 @@ func forwardedPackets() (n uint64, err error) {
 	if err != nil {
 		return 0, err
 	}
-	six, _ := os.ReadFile("/proc/thread-self/net/snmp6")
+	six, err := os.ReadFile("/proc/thread-self/net/snmp6")
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return 0, err
+	}
 	for line := range strings.Lines(string(six)) {
 		if f := strings.Fields(line); len(f) == 2 && f[0] == "Ip6OutForwDatagrams" {
-			more, _ := strconv.ParseUint(f[1], 10, 64)
+			more, err := strconv.ParseUint(f[1], 10, 64)
+			if err != nil {
+				return 0, err
+			}
 			n += more
 		}
 	}
