@@ -4,7 +4,9 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -219,5 +221,39 @@ func TestRevert(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// processes are interfaces by processes, which answer when all of them were asked.
+type processes struct {
+	*fake
+	all, asked atomic.Int32
+}
+
+func (p *processes) Device(string) (wg.Device, error) {
+	p.asked.Add(1)
+	for end := time.Now().Add(10 * time.Second); p.asked.Load() < p.all.Load(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			return wg.Device{}, nil
+		}
+	}
+	return wg.Device{}, errInjected
+}
+
+// Each that hangs costs seconds, so all of them are asked at the same time.
+func TestManyHang(t *testing.T) {
+	f, w := converged(t)
+	p := processes{fake: f}
+	for name, l := range f.links {
+		if _, ours := f.devices[name]; ours {
+			l.Kind = "tun"
+			f.links[name] = l
+			p.all.Add(1)
+		}
+	}
+	require.Greater(t, p.all.Load(), int32(1))
+	s := must.Get(wg.Observe(t.Context(), &p, w))(t)
+	for name := range f.devices {
+		require.ErrorIs(t, s.Interfaces[name].Silent, errInjected, name)
 	}
 }

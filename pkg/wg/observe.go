@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"path/filepath"
 	"slices"
+	"sync"
 	"time"
 
 	filters "github.com/wgmesh/router/pkg/filter"
@@ -43,6 +44,7 @@ func Observe(ctx context.Context, r Reader, w Want) (Have, error) {
 	}
 	s.Systemd = units != nil
 	var errs []error
+	live := devices(r, sortedKeys(names), links)
 	for _, name := range sortedKeys(names) {
 		i := Interface{Unit: units[name]}
 		if f, ok := files[name]; ok {
@@ -53,11 +55,9 @@ func Observe(ctx context.Context, r Reader, w Want) (Have, error) {
 				return a.Addr().IsLinkLocalUnicast() && a.Addr().Is6() && !w.hasAddress(name, a)
 			})
 			i.Link = &l
-			i.Device, err = device(r, name, l)
-			if l.Kind == kindUserspace { // by a process of its own: only this one tunnel stays as it is
-				i.Silent = err
-			} else if err != nil {
-				errs = append(errs, fmt.Errorf("%s: %w", name, err))
+			i.Device, i.Silent = live[name].Device, live[name].Silent
+			if i.Silent != nil && l.Kind == kindKernel { // else a process: only this one tunnel stays as it is
+				errs = append(errs, fmt.Errorf("%s: %w", name, i.Silent))
 			}
 		}
 		s.Interfaces[name] = i
@@ -88,6 +88,26 @@ func elsewhere(links map[string]Link, names map[string]struct{}) map[netip.Addr]
 				out[a.Addr()] = name
 			}
 		}
+	}
+	return out
+}
+
+// devices asks for all of them, and the processes at the same time: each that hangs takes seconds to be known.
+func devices(r Reader, names []string, links map[string]Link) map[string]Interface {
+	answers := make([]Interface, len(names))
+	var all sync.WaitGroup
+	for n, name := range names {
+		ask := func() { answers[n].Device, answers[n].Silent = device(r, name, links[name]) }
+		if links[name].Kind == kindUserspace {
+			all.Go(ask)
+		} else {
+			ask()
+		}
+	}
+	all.Wait()
+	out := map[string]Interface{}
+	for n, name := range names {
+		out[name] = answers[n]
 	}
 	return out
 }
