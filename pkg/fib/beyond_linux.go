@@ -43,7 +43,9 @@ func covers(n *net.IPNet, p netip.Prefix) bool {
 
 // readPolicies copies the policies of IPsec. A kernel without it has none.
 func readPolicies() ([]netlink.XfrmPolicy, error) {
-	policies, err := rtnl.Dump(func() ([]netlink.XfrmPolicy, error) { return netlink.XfrmPolicyList(netlink.FAMILY_ALL) })
+	policies, err := rtnl.Dump(func() ([]netlink.XfrmPolicy, error) {
+		return netlink.XfrmPolicyList(netlink.FAMILY_ALL)
+	})
 	if err != nil && !errors.Is(err, unix.EPROTONOSUPPORT) {
 		return nil, fmt.Errorf("IPsec: %w", err)
 	}
