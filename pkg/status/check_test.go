@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -351,20 +352,32 @@ func TestDeafBird(t *testing.T) {
 // A key that somebody set on one interface looked like a firewall, from both ends.
 func TestTunnelHasAnotherKey(t *testing.T) {
 	r, o := night()
-	for i := range 2 { // of two nobody can tell which is wrong
+	for i := range 2 {
 		o.Tunnels[i].Device.Own[0] = byte(i + 1)
 	}
 	assert.True(t, status.Judge(r, o).Healthy())
+	wrong := []string{
+		"tunnel wg21 to gcp-1: wg21 has another private key than the other tunnels here: run the mesh play for both",
+	}
+	dead := func(i int) {
+		s := &o.Tunnels[i]
+		s.BFD, s.PingErr, s.Still, s.Session = nil, status.ErrNoAnswer, true, &status.Session{State: "Active"}
+	}
+	well := slices.Clone(o.Tunnels)
+	dead(1)
+	assert.Equal(t, wrong, status.Judge(r, o).Texts(), "the key of the one that works is right")
+	dead(0)
+	assert.Len(t, status.Judge(r, o).Texts(), 2, "of two that do not work nobody can tell")
+	for _, said := range status.Judge(r, o).Texts() {
+		assert.Contains(t, said, "another private key")
+	}
+	o.Tunnels = well
 	third, seen := r.Tunnels[0], o.Tunnels[0]
 	third.Name, third.Peer, third.Neighbor = "wg22", "azure-3", ""
 	r.Tunnels, o.Tunnels = append(r.Tunnels, third), append(o.Tunnels, seen)
 	assert.True(t, status.Judge(r, o).Healthy(), "its session lives: a run changes it now")
-	o.Tunnels[1].BFD, o.Tunnels[1].PingErr, o.Tunnels[1].Still = nil, status.ErrNoAnswer, true
-	o.Tunnels[1].Session.State = "Active"
-	rep := status.Judge(r, o)
-	assert.Equal(t, []string{
-		"tunnel wg21 to gcp-1: wg21 has another private key than the other tunnels here: run the mesh play for both",
-	}, rep.Texts())
+	dead(1)
+	assert.Equal(t, wrong, status.Judge(r, o).Texts())
 	o.Tunnels[0].DeviceErr, o.Tunnels[2].DeviceErr = netlink.LinkNotFoundError{}, netlink.LinkNotFoundError{}
 	assert.NotContains(t, strings.Join(status.Judge(r, o).Texts(), "\n"), "private key", "there is only one")
 }

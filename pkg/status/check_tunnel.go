@@ -129,19 +129,23 @@ func checkHandshake(r *Request, t plan.StatusTunnel, s *TunnelState, o *Observat
 	return Problem{}, false
 }
 
-// otherKey reports whether more than half of the tunnels have another private key than this one: a router has one.
+// otherKey reports whether this tunnel has another private key than one that works, or than at least as many of the
+// others as have its own: a router has one.
 func (o *Observation) otherKey(s *TunnelState) bool {
-	count := map[plan.PublicKey]int{}
+	same, others, works := 0, 0, false
 	for i := range o.Tunnels {
-		key := o.Tunnels[i].Device.Own
-		if o.Tunnels[i].DeviceErr != nil {
-			continue
-		}
-		if count[key]++; count[key]*2 > len(o.Tunnels) {
-			return key != s.Device.Own
+		switch t := &o.Tunnels[i]; {
+		case t.DeviceErr != nil:
+		case t.Device.Own != s.Device.Own:
+			others++
+			works = works || t.works()
+		case t.works():
+			return false
+		default:
+			same++
 		}
 	}
-	return false
+	return works || others > 0 && others >= same
 }
 
 // checkPing is about a tunnel whose small or whole packets get no answer.
