@@ -282,35 +282,43 @@ func TestHealthTellsTheBalancer(t *testing.T) {
 		return "x BGP --- up 11:21:44.295 " + state + "\n  BGP state:          " + state +
 			"\n    Neighbor AS:      " + neighbor + "\n    Local AS:         65010\n"
 	}
-	const drained = "drained: 2026-11-27T15:30:00Z a new kernel\n"
+	const drained, not, old, hangs = "echo 2026-11-27T15:30:00Z a new kernel", "echo", "echo syntax error; exit 1", "exit 124"
 	const told = "drained since 2026-11-27T15:30:00Z a new kernel"
 	const alone = told + "; no other router of the site is in reach; "
 	far, near := session("65020", "Established"), session("65010", "Established")
 	gone := session("65010", "Active")
-	for name, tt := range map[string]struct{ says, status, body string }{
-		"well":         {near + far, "200", "1 of 1 BGP sessions to other sites are up"},
-		"cut off":      {near + session("65020", "Active"), "503", "0 of 1 BGP sessions to other sites are up"},
-		"drained":      {far + near + drained, "503", told},
-		"one of two":   {gone + near + far + drained, "503", told},
-		"the only one": {far + drained, "503", told},
-		"no BIRD":      {"", "503", "0 of 0 BGP sessions to other sites are up"},
+	for name, tt := range map[string]struct{ says, drain, status, body string }{
+		"well":         {near + far, not, "200", "1 of 1 BGP sessions to other sites are up"},
+		"older":        {near + far, old, "200", "1 of 1 BGP sessions to other sites are up"},
+		"cut off":      {near + session("65020", "Active"), not, "503", "0 of 1 BGP sessions to other sites are up"},
+		"drained":      {far + near, drained, "503", told},
+		"one of two":   {gone + near + far, drained, "503", told},
+		"the only one": {far, drained, "503", told},
+		"who knows":    {near + far, hangs, "503", "whether it is drained is not known"},
+		"no BIRD":      {"", old, "503", "0 of 0 BGP sessions to other sites are up"},
 		"nobody's way": {
-			gone + session("65020", "Down") + drained, "503",
+			gone + session("65020", "Down"), drained, "503",
 			alone + "0 of 1 BGP sessions to other sites are up",
 		},
-		"last way out": {gone + far + drained, "200", alone + "1 of 1 BGP sessions to other sites are up"},
+		"last way out": {gone + far, drained, "200", alone + "1 of 1 BGP sessions to other sites are up"},
 		"last of three": {
-			far + gone + gone + far + drained, "200",
+			far + gone + gone + far, drained, "200",
 			alone + "2 of 2 BGP sessions to other sites are up",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			sessions := filepath.Join(t.TempDir(), "sessions")
-			require.NoError(t, os.WriteFile(sessions, []byte(tt.says), 0o600))
-			script := string(must.Get(os.ReadFile(roleFiles + "root/usr/local/libexec/wgmesh-health.sh"))(t))
-			cmd := exec.Command("sh", "-c", strings.ReplaceAll(script, "/run/wgmesh-health/sessions", sessions))
-			cmd.Stdin = strings.NewReader("GET / HTTP/1.1\r\nHost: router\r\n\r\n")
-			head, body, _ := strings.Cut(string(must.Get(cmd.Output())(t)), "\r\n\r\n")
+			dir := t.TempDir()
+			must.Write(t, dir+"/says", tt.says, 0o600)
+			must.Write(t, dir+"/birdc", "#!/bin/sh\ncase $* in *eval*) "+tt.drain+" ;; *) cat "+dir+"/says ;; esac\n", 0o755)
+			t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
+			run := func(name string) string {
+				script := string(must.Get(os.ReadFile(roleFiles + "root/usr/local/libexec/" + name))(t))
+				cmd := exec.Command("sh", "-c", strings.ReplaceAll(script, "/run/wgmesh-health", dir))
+				cmd.Stdin = strings.NewReader("GET / HTTP/1.1\r\nHost: router\r\n\r\n")
+				return string(must.Get(cmd.Output())(t))
+			}
+			run("wgmesh-sessions.sh")
+			head, body, _ := strings.Cut(run("wgmesh-health.sh"), "\r\n\r\n")
 			assert.Equal(t, tt.status, strings.Fields(head)[1])
 			assert.Equal(t, tt.body+"\n", body)
 		})

@@ -29,5 +29,8 @@ drained=$(sed -n 's/^drained: //p' /run/wgmesh-health/sessions)
 *" alone") body="drained since $drained; no other router of the site is in reach; $body" ;;
 *) status='503 Service Unavailable' body="drained since $drained" ;;
 esac
+case $status in
+200*) grep -q '^asked$' /run/wgmesh-health/sessions || status='503 Service Unavailable' body='whether it is drained is not known' ;;
+esac
 printf 'HTTP/1.1 %s\r\nContent-Type: text/plain\r\nContent-Length: %d\r\nConnection: close\r\n\r\n' "$status" $((${#body} + 1))
 [ "$method" = HEAD ] || printf '%s\n' "$body"
