@@ -282,7 +282,8 @@ func TestHealthTellsTheBalancer(t *testing.T) {
 		return "x BGP --- up 11:21:44.295 " + state + "\n  BGP state:          " + state +
 			"\n    Neighbor AS:      " + neighbor + "\n    Local AS:         65010\n"
 	}
-	const drained, not, old, hangs = "echo 2026-11-27T15:30:00Z a new kernel", "echo", "echo syntax error; exit 1", "exit 124"
+	const not, old, hangs = "echo", "echo syntax error; exit 1", "exit 124"
+	const drained = "echo 2026-11-27T15:30:00Z a new kernel"
 	const told = "drained since 2026-11-27T15:30:00Z a new kernel"
 	const alone = told + "; no other router of the site is in reach; "
 	far, near := session("65020", "Established"), session("65010", "Established")
@@ -309,7 +310,8 @@ func TestHealthTellsTheBalancer(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
 			must.Write(t, dir+"/says", tt.says, 0o600)
-			must.Write(t, dir+"/birdc", "#!/bin/sh\ncase $* in *eval*) "+tt.drain+" ;; *) cat "+dir+"/says ;; esac\n", 0o755)
+			birdc := "#!/bin/sh\ncase $* in *eval*) " + tt.drain + " ;; *) cat " + dir + "/says ;; esac\n"
+			must.Write(t, dir+"/birdc", birdc, 0o755)
 			t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
 			run := func(name string) string {
 				script := string(must.Get(os.ReadFile(roleFiles + "root/usr/local/libexec/" + name))(t))
