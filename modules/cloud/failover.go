@@ -94,13 +94,23 @@ func failoverCommand(ctx context.Context, args []string, stdout, stderr io.Write
 	if os.Getenv("RUNTIME_DIRECTORY") != "" { // its unit started it
 		d.Fails = func(failure string) { note(plan.FailoverFails, failure) }
 		d.Rests = func(tables []string) { note(plan.FailoverRests, strings.Join(tables, " ")) }
+		d.Fails("")
 	}
 	d.Run(ctx)
 	return 0
 }
 
-// note writes a line where the status of the router reads it.
-func note(path, line string) { _ = os.WriteFile(path, []byte(line), 0o644) }
+// note writes a line where the status of the router reads it, over the one before: for that there is room on a
+// full /run, too.
+func note(path, line string) {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE, 0o644)
+	if err != nil {
+		return
+	}
+	n, _ := f.WriteAt([]byte(line+"\n"), 0)
+	_ = f.Truncate(int64(n))
+	_ = f.Close()
+}
 
 // describe says in one line what is watched.
 func describe(c failover.Config) string {

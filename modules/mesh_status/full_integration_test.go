@@ -5,13 +5,13 @@ package meshstatus
 import (
 	"os"
 	"path/filepath"
-	"runtime"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
+	"github.com/wgmesh/router/internal/nettest"
 	"github.com/wgmesh/router/pkg/status"
 )
 
@@ -21,12 +21,8 @@ func TestFullDisk(t *testing.T) {
 	etc, run := filepath.Join(root, "etc"), filepath.Join(root, "run")
 	require.NoError(t, os.Mkdir(etc, 0o755))
 	require.NoError(t, os.Mkdir(run, 0o755))
-	runtime.LockOSThread() // never unlocked: the thread ends with the test, and what it mounts with it
-	require.NoError(t, unix.Unshare(unix.CLONE_NEWNS))
-	require.NoError(t, unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""))
 	notes := func(on, size string) []string {
-		require.NoError(t, unix.Mount("tmpfs", on, "tmpfs", 0, "size="+size))
-		t.Cleanup(func() { _ = unix.Unmount(on, unix.MNT_DETACH) }) // before the folder is removed
+		nettest.Mount(t, on, "tmpfs", size)
 		var seen status.Observation
 		look(root, &seen)
 		return status.Notes(status.Request{}, seen)

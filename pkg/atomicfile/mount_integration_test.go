@@ -5,14 +5,13 @@ package atomicfile_test
 import (
 	"os"
 	"path/filepath"
-	"runtime"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"golang.org/x/sys/unix"
 
 	"github.com/wgmesh/router/internal/must"
+	"github.com/wgmesh/router/internal/nettest"
 	"github.com/wgmesh/router/pkg/atomicfile"
 )
 
@@ -25,11 +24,7 @@ func TestMountPointIsRefused(t *testing.T) {
 	require.NoError(t, os.Symlink(filepath.Dir(path), link))
 	require.NoError(t, atomicfile.Replaceable(path))
 
-	runtime.LockOSThread() // this thread, with its mounts, ends with the test
-	require.NoError(t, unix.Unshare(unix.CLONE_NEWNS))
-	require.NoError(t, unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""))
-	require.NoError(t, unix.Mount(path, path, "", unix.MS_BIND, ""))
-	defer func() { assert.NoError(t, unix.Unmount(path, 0)) }()
+	nettest.Mount(t, path, "", "")
 
 	for _, name := range []string{path, filepath.Join(link, "bird.conf")} {
 		assert.EqualError(t, atomicfile.Write(name, []byte("new"), 0o600),

@@ -150,7 +150,7 @@ func splitBrain(t *testing.T, l lab, cloud *ec2) {
 		l.waitSaid(t, "aws-1", "rtb-0c.* (.*attempt [0-9]", began)
 		l.waitSaid(t, "aws-2", "aws-1 is down: rtb-0a: ", began)
 		failures := l.in(t, "aws-1", saidSince(began)+"grep -c 'but rtb-0c'")
-		l.waitFor(t, "aws-1", "! test -s "+plan.FailoverFails)
+		l.waitFor(t, "aws-1", "! grep -q . "+plan.FailoverFails)
 		cloud.waitAtRest()
 		fell := append(l.flaps(t, began, "aws-1", "office-1"), l.flaps(t, began, "aws-2", "office-1")...)
 		l.tool(t, "join", "aws-1", "aws-2")
