@@ -115,17 +115,20 @@ func (h *Host) daemonStep(ctx context.Context, s Step) (string, error) {
 	return "", fmt.Errorf("step %q is not known", s.Do)
 }
 
+// again ends the name of what hear has BIRD read first. boot.sh has the same name.
+const again = ".cand-again"
+
 // hear has BIRD read bird.conf, and before it the same with other names of the site's protocols: what
 // it keeps through a configure is deaf (BIRD 3). Their routes come before those of the last ones go.
 func (h *Host) hear(ctx context.Context, c *birdc.Client, text []byte) error {
-	again := h.Path + ".cand-again" // boot.sh has the same name
-	err := h.place(again, []byte(renamed(string(text), string(StampOf(text)), "again")))
-	for _, path := range []string{again, h.Path} {
+	other := h.Path + again
+	err := h.place(other, []byte(renamed(string(text), string(StampOf(text)), "again")))
+	for _, path := range []string{other, h.Path} {
 		if err == nil {
 			err = configure(ctx, c, `configure "`+path+`"`, codeDone, codeInProgress, codeQueued)
 		}
 	}
-	return errors.Join(err, atomicfile.Remove(again))
+	return errors.Join(err, atomicfile.Remove(other))
 }
 
 // try lets the running BIRD use the text for s.Timeout seconds. bird.conf stays as it is

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -181,7 +182,13 @@ func diffConfirmed(have Have) (Delta, error) {
 			have.Marker.Candidate)
 	case have.Daemon.Pending:
 		return finish(Delta{{Do: ActConfirm}}), nil
-	case have.Marker == nil:
+	case have.Marker == nil: // a boot takes it away, and not what was tried
+		left := slices.DeleteFunc(slices.Clone(have.Candidates), func(path string) bool {
+			return strings.HasSuffix(path, again)
+		})
+		if len(left) > 0 {
+			return nil, fmt.Errorf("%w: %s was not kept, as after a reboot: apply again", ErrTakenBack, left[0])
+		}
 		return nil, nil // nothing waits
 	case !have.Daemon.Running:
 		return nil, errors.New("BIRD does not run, so there is nothing to confirm: look at its log, and apply again")

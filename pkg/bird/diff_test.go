@@ -184,6 +184,20 @@ func TestDiffConfirmedAndUndone(t *testing.T) {
 			have:       left(bird.Have{Text: conf(1), Daemon: bird.Daemon{Running: true, Runs: stamp(1)}}),
 			confirmErr: "has been taken back: its time ran out at 03:04:05", undone: "clean",
 		},
+		"rebooted meanwhile": {
+			have: bird.Have{
+				Text: conf(1), Daemon: bird.Daemon{Running: true, Runs: stamp(1)},
+				Candidates: []string{"/etc/bird/bird.conf.cand-again", cand},
+			},
+			confirmErr: "has been taken back: " + cand + " was not kept", undone: "clean",
+		},
+		"cut off while it heard again": {
+			have: bird.Have{
+				Text: conf(1), Daemon: bird.Daemon{Running: true, Runs: stamp(1)},
+				Candidates: []string{"/etc/bird/bird.conf.cand-again"},
+			},
+			undone: "clean",
+		},
 		"died meanwhile": {
 			have:       left(bird.Have{Text: conf(1)}),
 			confirmErr: "BIRD does not run", undone: "clean",
