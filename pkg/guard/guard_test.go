@@ -210,16 +210,29 @@ func TestUndoIsTriedAgain(t *testing.T) {
 				if tries++; tries == 1 {
 					return errors.New("BIRD hangs\nand more")
 				}
-				assert.Equal(t, "BIRD hangs; and more", string(must.Get(os.ReadFile(r.Waiter(id)))(t)))
+				if tries == 2 { // the disk is at fault for a moment
+					assert.Equal(t, "BIRD hangs; and more", string(must.Get(os.ReadFile(r.Waiter(id)))(t)))
+					assert.NoError(t, os.Rename(r.journal(), r.file("journal")))
+					assert.NoError(t, os.Mkdir(r.journal(), 0o700))
+					return errors.New("it is read again")
+				}
 				return r.Close()
-			}, func(line string) { said = append(said, line) })
+			}, func(line string) {
+				if said = append(said, line); len(said) == 3 {
+					assert.NoError(t, os.Remove(r.journal()))
+					assert.NoError(t, os.Rename(r.file("journal"), r.journal()))
+				}
+			})
 		}()
 		return nil
 	}
 	r.arm(t, 0)
 	require.NoError(t, <-r.ended)
-	assert.Equal(t, []string{"BIRD hangs; and more; trying again until it works"}, said)
-	assert.Equal(t, 2, tries)
+	const again = "; trying again until it works"
+	assert.Equal(t, []string{
+		"BIRD hangs; and more" + again, "it is read again" + again, "read " + r.journal() + ": is a directory" + again,
+	}, said)
+	assert.Equal(t, 3, tries)
 }
 
 // Who arms looks again and again whether the waiting process is there. To look must

@@ -33,12 +33,21 @@ func (g Guard) Wait(ctx context.Context, id string, undo func(context.Context) e
 	}
 	defer func() { _ = errors.Join(os.Remove(f.Name()), f.Close()) }()
 	began, seen, said := time.Now(), false, ""
+	failed := func(err error) time.Duration {
+		if line := strings.ReplaceAll(err.Error(), "\n", "; "); line != said {
+			said = line
+			_ = f.Truncate(0) // the status shows what is in it
+			_, _ = f.WriteAt([]byte(said), 0)
+			say(said + "; trying again until it works")
+		}
+		return cmp.Or(g.again, again)
+	}
 	for {
 		var pause time.Duration
 		j, err := g.Read()
 		switch {
-		case err != nil:
-			return err
+		case err != nil: // nobody else is there to look again
+			pause = failed(err)
 		case j == nil && (seen || time.Since(began) > unarmed):
 			return g.tidy(ctx)
 		case j == nil:
@@ -47,17 +56,10 @@ func (g Guard) Wait(ctx context.Context, id string, undo func(context.Context) e
 			return nil // another change, with a process of its own
 		case j.Overdue():
 			seen = true
-			if err := undo(ctx); err != nil {
-				if line := strings.ReplaceAll(err.Error(), "\n", "; "); line != said {
-					said = line
-					_ = f.Truncate(0) // the status shows what is in it
-					_, _ = f.WriteAt([]byte(said), 0)
-					say(said + "; trying again until it works")
-				}
-				pause = cmp.Or(g.again, again)
-				break
+			if err = undo(ctx); err == nil {
+				return nil
 			}
-			return nil
+			pause = failed(err)
 		default:
 			seen = true
 			pause = min(look, max(j.Left(), time.Millisecond))
