@@ -61,11 +61,12 @@ func TestConfirmsWhatWasSeen(t *testing.T) {
 	three := write()
 	require.NoError(t, confirm(must.Get(g.Read())(t).Change()))
 	require.ErrorContains(t, confirm(one), "nobody knows whether this change was kept", "too long ago")
-	write()
+	four := write()
 	require.NoError(t, confirm(three), "another one waits since")
 	require.NoError(t, os.Remove(g.Run+"/changes"))
 	require.ErrorContains(t, confirm(three), "nobody knows whether this change was kept", "not after a reboot")
 	require.NoError(t, confirm(""), "whatever waits")
+	require.NoError(t, confirm(four), "an older program had not noted it when it began")
 	require.NoError(t, os.Remove(g.Run+"/changes"))
 	require.NoError(t, confirm(""), "nothing waited")
 }
@@ -123,4 +124,8 @@ func TestSettlesItsOwnChange(t *testing.T) {
 	write()
 	must.Get(seen.Apply(t.Context()))(t)
 	assert.True(t, waits())
+
+	require.NoError(t, settle(t, g, undone, ""))
+	require.NoError(t, os.Remove(g.Run+"/changes")) // as a reboot does
+	require.ErrorContains(t, settle(t, g, confirmed, four), "nobody knows whether this change was kept")
 }
