@@ -14,6 +14,7 @@ import (
 // Options are the options of the module, as its documentation has them.
 type Options struct {
 	State  string `json:"state"`
+	First  string `json:"first"`  // of the run; empty: the same
 	Change string `json:"change"` // empty: whatever waits. What is undone is all of it, also what came after
 }
 
@@ -40,6 +41,12 @@ func plan(ctx context.Context, g guard.Guard, o Options) (ansible.Plan, error) {
 			return ansible.Plan{}, nil
 		}
 		return ansible.Plan{}, g.Kept(ctx, id)
+	}
+	// Where the time was up in the middle of a run, what it wrote after that is another change.
+	if first, _, _ := strings.Cut(o.First, "/"); o.State == confirmed && first != "" && first != j.ID {
+		if err := g.Kept(ctx, first); err != nil {
+			return ansible.Plan{}, err
+		}
 	}
 	p := ansible.Plan{
 		Before: view{Waits: files(*j), Since: j.Since.Format("15:04:05")}, After: view{Waits: []string{}},

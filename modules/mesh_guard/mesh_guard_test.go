@@ -71,6 +71,25 @@ func TestConfirmsWhatWasSeen(t *testing.T) {
 	require.NoError(t, confirm(""), "nothing waited")
 }
 
+// A run whose first change was taken back keeps no second one in its name.
+func TestConfirmsAllOfARun(t *testing.T) {
+	g, write := newGuard(t)
+	confirm := func(first, change string) error {
+		p, err := plan(t.Context(), g, Options{State: confirmed, First: first, Change: change})
+		if err == nil {
+			_, err = p.Apply(t.Context())
+		}
+		return err
+	}
+	one := write()
+	require.NoError(t, settle(t, g, undone, one))
+	two := write()
+	require.ErrorContains(t, confirm(one, two), "taken back at")
+	assert.NotNil(t, must.Get(g.Read())(t), "it waits")
+	require.NoError(t, confirm(two, write()))
+	require.NoError(t, confirm(two, write()), "another run has kept it, and this one wrote since")
+}
+
 // Who asks while a change is being settled waits for that, and who is cut off then leaves no false note.
 func TestConfirmsWhileItIsSettled(t *testing.T) {
 	g, write := newGuard(t)

@@ -136,7 +136,7 @@ PLAYS = {"IMAGE": """
   gather_facts: false
   vars_files: ["{{ role_vars }}"]
   tasks:
-    - debug: {msg: "it confirms [{{ __mesh_last_change }}]"}
+    - debug: {msg: "it confirms [{{ __mesh_first_change }}] to [{{ __mesh_last_change }}]"}
 """, "KEPT": """
 - hosts: all
   gather_facts: false
@@ -375,18 +375,24 @@ class Test(unittest.TestCase):
 
     def test_seen(self):
         """What waits when a later step found that the change is settled is another run's."""
-        seen = {"a/1": ["", "a/1"], "a/2": ["a/1", "a/2", None], "b/2": ["b/2", ""], "": ["", None]}
+        seen = {
+            ("a/1", "a/1"): ["", "a/1"],
+            ("a/1", "a/2"): ["a/1", "a/2", None],
+            ("b/2", "b/2"): ["b/2", ""],
+            ("d/1", "e/1"): ["d/1", "", "e/1"],  # its first was settled meanwhile: not by this run
+            ("", ""): ["", None],
+        }
 
         def answers(changes):
             return {"step-%d" % -j: {} if c is None else {"armed": bool(c), "change": c} for j, c in enumerate(changes)}
 
         hosts = {"router-%d" % i: {"__mesh_links": {"answers": answers(changes)}} for i, changes in enumerate(seen.values())}
         # One that failed before a step had seen anything confirms no more than what was there then.
-        seen["c/1"] = []
+        seen["c/1", "c/1"] = []
         hosts["router-%d" % len(hosts)] = {"__mesh_sealed": {"armed": True, "change": "c/1"}, "__mesh_links": {"answers": {"step-1": {"failed": True}}}}
         out = self.ends(0, {"all": {"hosts": {**hosts, "router-9": {}}}}, "SEEN", "-e", "role_vars=%s" % ROLE_VARS)
-        for i, want in [*enumerate(seen), (9, "")]:
-            self.assertIn('ok: [router-%d] => { "msg": "it confirms [%s]" }' % (i, want), out)
+        for i, want in [*enumerate(seen), (9, ("", ""))]:
+            self.assertIn('ok: [router-%d] => { "msg": "it confirms [%s] to [%s]" }' % (i, *want), out)
 
     def test_renamed(self):
         """Routers that got another name in the same run were not missed when the change cut them off."""

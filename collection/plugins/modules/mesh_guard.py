@@ -37,6 +37,12 @@ options:
         waits, C(undone) does nothing.
     type: str
     default: ""
+  first:
+    description:
+      - The change as the first module of the run returned it. If it is not I(change), it was settled while the run went on,
+        and C(confirmed) is an error unless it was kept.
+    type: str
+    default: ""
 extends_documentation_fragment: [wgmesh.router.attributes]
 attributes:
   diff_mode:
