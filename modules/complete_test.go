@@ -135,7 +135,7 @@ func names(t *testing.T, glob, pattern string) []string {
 }
 
 // An option that the documentation names is one that the module reads, and the
-// other way round, at every depth.
+// other way round, at every depth. What it is without the option is the same, too.
 func TestOptionsAreDocumented(t *testing.T) {
 	options := map[string]any{
 		"bird_config":      birdconfig.Options{},
@@ -165,11 +165,34 @@ func TestOptionsAreDocumented(t *testing.T) {
 				maps.Copy(doc.Options, readDocumented(t, "doc_fragments/"+shared).Options)
 			}
 			assert.Equal(t, tags(reflect.TypeOf(value), ""), doc.names(""))
+			unset := reflect.New(reflect.TypeOf(value)).Interface()
+			if o, ok := unset.(interface{ SetDefaults() }); ok {
+				o.SetDefaults()
+			}
+			var defaults map[string]any
+			require.NoError(t, json.Unmarshal(must.Get(json.Marshal(unset))(t), &defaults))
+			for option, o := range doc.Options {
+				if o.Type != "dict" { // none, or a plan
+					assert.Equal(t, written(t, o.Default), written(t, defaults[option]), "default of "+option)
+				}
+			}
 		})
 	}
 }
 
+// written is a value as JSON; empty: it is, in some type.
+func written(t *testing.T, value any) string {
+	t.Helper()
+	text := string(must.Get(json.Marshal(value))(t))
+	if slices.Contains([]string{"null", "false", "0", `""`, "[]", "{}"}, text) {
+		return ""
+	}
+	return text
+}
+
 type documented struct {
+	Type       string                `yaml:"type"`
+	Default    any                   `yaml:"default"`
 	Options    map[string]documented `yaml:"options"`
 	Suboptions map[string]documented `yaml:"suboptions"`
 	Fragments  []string              `yaml:"extends_documentation_fragment"`
@@ -311,7 +334,7 @@ func innerNames(t *testing.T) map[string]bool {
 	return inner
 }
 
-// roleOptions are the options of all roles.
+// roleOptions are the options of all roles. Their defaults are those that the role sets.
 func roleOptions(t *testing.T) map[string]bool {
 	t.Helper()
 	options := map[string]bool{}
@@ -321,14 +344,24 @@ func roleOptions(t *testing.T) map[string]bool {
 		}
 		var specs struct {
 			Points map[string]struct {
-				Options map[string]any `yaml:"options"`
+				Options map[string]documented `yaml:"options"`
 			} `yaml:"argument_specs"`
 		}
 		require.NoError(t, yaml.Unmarshal([]byte(text), &specs), path)
-		for _, point := range specs.Points {
-			for name := range point.Options {
+		var defaults map[string]any
+		set := filepath.Join(filepath.Dir(path), "../defaults/main.yml")
+		require.NoError(t, yaml.Unmarshal(must.Get(os.ReadFile(set))(t), &defaults))
+		for point, spec := range specs.Points {
+			for name, option := range spec.Options {
 				options[name] = true
+				// What is computed is described in words.
+				if value := written(t, defaults[name]); option.Default != nil || !strings.Contains(value, "{{") {
+					assert.Equal(t, written(t, option.Default), value, "%s: %s: default of %s", path, point, name)
+				}
 			}
+		}
+		for name := range defaults {
+			assert.True(t, options[name], "%s sets %s, which is no option", set, name)
 		}
 	}, "../roles")
 	require.NotEmpty(t, options)

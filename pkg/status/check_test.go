@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -576,6 +578,7 @@ func TestMetrics(t *testing.T) {
 	r.Tunnels[1].Peer = `a"b\c`
 	o.Tunnels[1].Device.Peer, o.Tunnels[1].Session = nil, nil
 	o.Tunnels[0].Session.Since = "02:59:20.5"
+	o.Made = []status.Made{{What: status.Drain, At: now}}
 	text := string(status.Metrics("office-1", r, o, status.Judge(r, o)))
 	for _, line := range []string{
 		`wgmesh_healthy{router="office-1"} 0`,
@@ -607,6 +610,21 @@ func TestMetrics(t *testing.T) {
 		} else if !strings.HasPrefix(line, "#") {
 			name, _, _ := strings.Cut(line, "{")
 			require.True(t, seen[name], name)
+		}
+	}
+	// The alerts and their test use no other names and labels.
+	_, rules, _ := strings.Cut(string(must.Get(os.ReadFile("../../docs/at-night.md"))(t)), "```yaml\ngroups:")
+	rules, _, _ = strings.Cut(rules, "```")
+	rules += string(must.Get(os.ReadFile("../../test/alerts/alerts.yml"))(t))
+	used := regexp.MustCompile(`(wgmesh_\w+)(?:\{(.*?)\})?`).FindAllStringSubmatch(rules, -1)
+	require.Greater(t, len(used), 20)
+	for _, metric := range used {
+		require.True(t, seen[metric[1]], metric[1])
+		for _, label := range regexp.MustCompile(`(\w+)!?=("\w*")`).FindAllStringSubmatch(metric[2], -1) {
+			if label[1] != "what" { // whose values are ours
+				label[2] = `"`
+			}
+			assert.Regexp(t, "(?m)^"+metric[1]+`\{.*\b`+label[1]+"="+label[2], text)
 		}
 	}
 }
