@@ -38,7 +38,7 @@ from ansible_collections.wgmesh.router.plugins.plugin_utils import answers
 
 PEER_ACTIONS = ("wgmesh.router.mesh_peer", "mesh_peer")
 
-PLAN_ACTIONS = ("wgmesh.router.mesh_plan_info", "wgmesh.router.mesh_plan", "mesh_plan_info", "mesh_plan")
+PLAN_ACTIONS = ("wgmesh.router.mesh_plan_info", "mesh_plan_info")
 
 GATE_ACTIONS = ("wgmesh.router.mesh_gate", "mesh_gate")
 
