@@ -231,9 +231,9 @@ func TestGCPFailsLate(t *testing.T) {
 func TestGCPVanishes(t *testing.T) {
 	f := newGCP(t)
 	f.OnWait = func() { f.VM = nil }
-	assert.Contains(t, task.FailsChanged(t, f.router()), "it is gone")
+	assert.Contains(t, task.FailsChanged(t, f.router()), "and that it was not deleted")
 	assert.Contains(t, task.Fails(t, f.router()),
-		"notFound: The resource '"+gcp.Router+"' was not found (request req-gcp); it is gone")
+		"notFound: The resource '"+gcp.Router+"' was not found (request req-gcp); check ")
 }
 
 // Where another field has drifted so that an update would restart the VM,

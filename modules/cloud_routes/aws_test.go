@@ -152,11 +152,12 @@ func TestAWSPropagatedBeside(t *testing.T) {
 func TestAWSMark(t *testing.T) {
 	for id, msg := range map[string]string{
 		"rtb-free": "rtb-free: it has no tag wgmesh.router: " +
-			"where the table is made, tag it with wgmesh.router=example, so that routers may move its routes",
-		"rtb-other": `rtb-other: its tag wgmesh.router is "lab", not "example": it belongs to another mesh`,
+			"tag it with wgmesh.router=example where the table is made, so that routers may move its routes",
+		"rtb-other": `rtb-other: its tag wgmesh.router is "lab", not "example": ` +
+			"give this router a table of its own mesh, or correct the tag",
 		"rtb-gone": "rtb-a, rtb-gone: ec2:DescribeRouteTables: InvalidRouteTableID.NotFound: The routeTable ID " +
 			"'rtb-gone' does not exist (request req-0815); " +
-			"is the id right, is the table in this region and account, was it deleted?",
+			"check its id, its region and account, and that it was not deleted",
 	} {
 		t.Run(id, func(t *testing.T) {
 			f := newAWS(t)
@@ -253,7 +254,7 @@ func TestAWSLostRace(t *testing.T) {
 		}
 		f.Lag = 1
 		assert.Equal(t,
-			"rtb-a: 10.0.0.0/16: was set and does not read so: it goes to eni-them; who else manages it?; "+
+			"rtb-a: 10.0.0.0/16: was set and does not read so: it goes to eni-them; find what else sets it; "+
 				"still so when `timeout` was over",
 			task.FailsChanged(t, f.one().And(options{"timeout": 2})))
 		assert.Len(t, f.Writes, 1, "it is not fought for")
@@ -363,7 +364,7 @@ func TestAWSVanishes(t *testing.T) {
 		f.OnRead = func() { maps.DeleteFunc(f.Tables, func(string, *aws.Table) bool { return true }) }
 		assert.Contains(t, task.FailsUnchanged(t, f.one()),
 			"rtb-a: 10.0.0.0/16: ec2:CreateRoute: InvalidRouteTableID.NotFound: "+
-				"The routeTable ID 'rtb-a' does not exist (request req-0815); is the id right")
+				"The routeTable ID 'rtb-a' does not exist (request req-0815); check its id, its region")
 	})
 	t.Run("the table, after the write", func(t *testing.T) {
 		f := newAWS(t)
@@ -382,7 +383,7 @@ func TestAWSVanishes(t *testing.T) {
 			"The networkInterface ID 'eni-us' does not exist")
 		assert.Contains(t, task.Fails(t, f.one()),
 			"InvalidNetworkInterfaceID.NotFound: "+
-				"The networkInterface ID 'eni-us' does not exist (request req-0815); it is gone")
+				"The networkInterface ID 'eni-us' does not exist (request req-0815); check ")
 	})
 	t.Run("room in the table", func(t *testing.T) {
 		f := newAWS(t)

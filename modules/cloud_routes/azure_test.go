@@ -200,7 +200,7 @@ func TestAzureLostRace(t *testing.T) {
 		assert.Equal(t,
 			azure.Table+": 10.0.0.0/16: write the route wgmesh-example-10-0-0-0-16: PreconditionFailed: "+
 				"Precondition failed (request req-4711); "+
-				"lost against another writer 8 times: who else manages it?",
+				"lost against another writer 8 times: find it, and run again",
 			task.FailsUnchanged(t, f.router()))
 	})
 }
@@ -263,7 +263,7 @@ func TestAzureVanishes(t *testing.T) {
 	f := newAzure(t)
 	msg := task.Fails(t, f.router().And(options{"tables": []string{azure.Tables + "/gone"}}))
 	assert.Contains(t, msg, azure.Tables+"/gone: read the route table: ResourceNotFound: ")
-	assert.Contains(t, msg, "(request req-4711); it is gone")
+	assert.Contains(t, msg, "(request req-4711); check ")
 
 	f.Served = func(where string) {
 		if where == "GET "+azure.Table {

@@ -205,7 +205,7 @@ func TestGCPLostRace(t *testing.T) {
 		f := newGCP(t)
 		f.Deletes = "10.0.0.0/16"
 		assert.Equal(t,
-			"mesh-vpc: 10.0.0.0/16: was set and does not read so: there is none; who else manages it?; "+
+			"mesh-vpc: 10.0.0.0/16: was set and does not read so: there is none; find what else sets it; "+
 				"still so when `timeout` was over",
 			task.FailsChanged(t, f.router().And(options{"timeout": 2})))
 		assert.Len(t, f.Writes, 1, "it is not fought for")
@@ -245,9 +245,9 @@ func TestGCPVanishes(t *testing.T) {
 	f := newGCP(t)
 	assert.Contains(t, task.Fails(t, f.router().And(options{"tables": []string{"gone-vpc"}})),
 		"gone-vpc: 10.0.0.0/16: make the route: notFound: The resource "+
-			"'projects/example.com:mesh/global/networks/gone-vpc' was not found (request req-gcp); it is gone")
+			"'projects/example.com:mesh/global/networks/gone-vpc' was not found (request req-gcp); check ")
 	f.Fault("GET "+gcp.Routes, 404, "notFound", "The resource 'projects/x' was not found")
-	assert.Contains(t, task.Fails(t, f.router()), "it is gone, or the project, zone or name is another")
+	assert.Contains(t, task.Fails(t, f.router()), "check its project, zone and name")
 }
 
 func TestGCPRefuses(t *testing.T) {

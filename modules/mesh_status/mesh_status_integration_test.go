@@ -400,7 +400,7 @@ func TestHealthyThenBroken(t *testing.T) {
 		p.peer(t, "a", "b", "192.0.2.2", filepath.Join(p.dir, "a.psk"))
 		p.peer(t, "b", "a", "192.0.2.1", filepath.Join(p.dir, "b.psk"))
 		p.broken(t, 12,
-			"TUN: its handshakes arrive but none is completed: run the mesh play for both (preshared keys)", "prefix",
+			"TUN: its handshakes arrive but none is completed: run the mesh play for both (pre-shared keys)", "prefix",
 			"router azure-2")
 		p.peer(t, "b", "a", "192.0.2.1", filepath.Join(p.dir, "a.psk"))
 		p.healthy(t)

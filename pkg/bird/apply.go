@@ -188,11 +188,12 @@ func tried(ctx context.Context, c *birdc.Client, s Step) error {
 		return err
 	}
 	if runs != s.Stamp {
-		return errors.New("bird runs another configuration than the one just given; is something else configuring it?")
+		return errors.New("BIRD runs another configuration than the one just given: " +
+			"find what else configures it, and run again")
 	}
 	status, err := waitIdle(ctx, c)
 	if err == nil && s.Timeout > 0 && !status.Has(codeUndoIn) {
-		err = errors.New("bird has no undo scheduled; did something reload or confirm it just now?")
+		err = errors.New("BIRD has no undo scheduled: find what has just reloaded or confirmed it, and run again")
 	}
 	return err
 }

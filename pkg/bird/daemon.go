@@ -149,7 +149,7 @@ func waitIdle(ctx context.Context, c *birdc.Client) (birdc.Reply, error) {
 			return status, nil
 		}
 		if !status.Has(codeInProgress, codeQueued) {
-			return status, fmt.Errorf("bird does not take a configuration now: %s", status.Text())
+			return status, fmt.Errorf("BIRD takes no configuration now (%s): run again", status.Text())
 		}
 		select {
 		case <-ctx.Done():
@@ -210,7 +210,7 @@ func ParseVersion(text string) (v Version, err error) {
 const checkTime = 20 * time.Second
 
 // ErrNoBird reports that BIRD is not installed, so nothing could be checked.
-var ErrNoBird = errors.New("bird is not installed; install the package bird2")
+var ErrNoBird = errors.New("BIRD is not installed: install the package bird2, on EL bird")
 
 // Check lets BIRD's own parser read the text. It touches neither the disk nor
 // a running daemon.
@@ -220,7 +220,7 @@ func Check(ctx context.Context, text []byte) error {
 		// It stops at an error. After 2.0.12 a warning for each function is before that,
 		// since 2.0.12 knows no "-> bool".
 		lines := strings.Split(strings.TrimSpace(said.Err), "\n")
-		return fmt.Errorf("bird refuses the configuration: %s (%w)", oneLine(lines[len(lines)-1]), refused.Err)
+		return fmt.Errorf("BIRD refuses the configuration: %s (%w)", oneLine(lines[len(lines)-1]), refused.Err)
 	}
 	return err
 }

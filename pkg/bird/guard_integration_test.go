@@ -183,13 +183,13 @@ func TestT2T3SyntaxError(t *testing.T) {
 	g := newGuarded(t)
 	bad := append(number(t, 4), "protocol nonsense {\n"...)
 	_, err := g.apply(t, bird.Want{State: bird.Applied, Text: bad, Timeout: 60})
-	require.ErrorContains(t, err, "bird refuses the configuration")
+	require.ErrorContains(t, err, "BIRD refuses the configuration")
 	g.want(t, 1, 1)
 	assert.Equal(t, []string{"bird.conf"}, g.files(t))
 
 	g.try(t, number(t, 2), 60)
 	_, err = g.apply(t, bird.Want{State: bird.Applied, Text: bad, Timeout: 60})
-	require.ErrorContains(t, err, "bird refuses the configuration")
+	require.ErrorContains(t, err, "BIRD refuses the configuration")
 	g.want(t, 1, 1)
 	assert.Equal(t, []string{"bird.conf"}, g.files(t))
 }

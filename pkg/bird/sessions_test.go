@@ -219,7 +219,7 @@ func TestRefusalIsNoWarning(t *testing.T) {
 		must.Write(t, filepath.Join(tools, "bird"), "#!/bin/sh\ncat "+tools+"/said >&2\nexit 1\n", 0o700)
 		t.Setenv("PATH", tools+":"+os.Getenv("PATH"))
 		err := bird.Check(context.Background(), nil)
-		assert.EqualError(t, err, "bird refuses the configuration: "+want+" (exit status 1)")
+		assert.EqualError(t, err, "BIRD refuses the configuration: "+want+" (exit status 1)")
 	}
 }
 

@@ -9,11 +9,11 @@ import (
 
 // advising are the words with which, in a line in this project's words, what to do begins.
 var advising = []string{
-	"add", "admit", "allow", "apply", "ask", "boot", "check", "choose", "chown", "clean", "confirm",
-	"correct", "do not", "end", "give", "install", "keep", "leave",
+	"add", "admit", "allow", "apply", "ask", "boot", "chattr", "check", "chmod", "choose", "chown", "clean", "confirm",
+	"copy", "correct", "do not", "end", "find", "give", "install", "keep", "leave", "let",
 	"list", "look", "lower", "make", "mend", "move", "name", "open", "please", "put", "raise",
-	"remove", "rename", "replace", "restart", "restore", "run", "say",
-	"see", "set", "settle", "start", "stop", "switch", "take", "try", "use", "wait", "write",
+	"remove", "rename", "replace", "restart", "restore", "run", "save", "say",
+	"see", "set", "settle", "start", "stop", "switch", "tag", "take", "try", "use", "wait", "write",
 }
 
 // advice parts a line from what it says to do.

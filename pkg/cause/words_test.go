@@ -57,7 +57,7 @@ func TestEveryCauseFits(t *testing.T) {
 }
 
 // Every other error of a module becomes a cause as well. What it says to do is never
-// cut, with arguments of a dozen characters.
+// cut, with arguments of a dozen characters, and is found; a question says nothing to do.
 func TestWhatToDoIsNotCut(t *testing.T) {
 	calls(t, func(_, of, name string) bool {
 		return of == "fmt" && name == "Errorf" || of == "errors" && name == "New"
@@ -66,8 +66,12 @@ func TestWhatToDoIsNotCut(t *testing.T) {
 		if !ok {
 			return
 		}
-		if c := cause.Parse(verbs.ReplaceAllString(format, "123456789abc")); strings.Contains(c.Do, "...") {
+		c := cause.Parse(verbs.ReplaceAllString(format, "123456789abc"))
+		if strings.Contains(c.Do, "...") {
 			t.Errorf("%s: too long: %s", at, format)
+		}
+		if c.Do == "" && (strings.HasSuffix(format, "?") || strings.Contains(format, ", and run again")) {
+			t.Errorf("%s: nobody finds what to do in it: %s", at, format)
 		}
 	})
 }

@@ -201,7 +201,7 @@ func TestRace(t *testing.T) {
 		n++
 		return &cloud.Error{Do: "x", Code: "412", Kind: cloud.Race}
 	})
-	assert.EqualError(t, err, "x: 412; lost against another writer 8 times: who else manages it?")
+	assert.EqualError(t, err, "x: 412; lost against another writer 8 times: find it, and run again")
 	assert.Equal(t, 8, n)
 	assert.NoError(t, quick.Race(t.Context(), func(context.Context) error { return nil }))
 }

@@ -98,7 +98,7 @@ func (p Pace) Race(ctx context.Context, attempt func(context.Context) error) err
 		}
 		switch {
 		case lost == mostRaces:
-			return fmt.Errorf("%w; lost against another writer %d times: who else manages it?", err, mostRaces)
+			return fmt.Errorf("%w; lost against another writer %d times: find it, and run again", err, mostRaces)
 		case p.Sleep(ctx, n, e.After) != nil:
 			return Late(ctx, err)
 		}

@@ -233,7 +233,7 @@ func TestWhatIsNoSource(t *testing.T) {
 	require.NoError(t, os.Symlink("..", dir+"/b/round"))
 	var stdout, stderr bytes.Buffer
 	assert.Equal(t, 78, join.Command(t.Context(), []string{"--core", dir}, &stdout, &stderr))
-	assert.Contains(t, stderr.String(), "is there a link to a folder above?")
+	assert.Contains(t, stderr.String(), "remove a link to a folder above")
 }
 
 // An Ansible that would run a tag is not let near one, nor near what it said before.

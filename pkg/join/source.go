@@ -76,7 +76,7 @@ func finderIn(path string, depth int) (string, error) {
 	case err != nil:
 		return "", err
 	case depth > mostFolders:
-		return "", wrong("%s: there are more than %d folders in each other: is there a link to a folder above?", path,
+		return "", wrong("%s: there are more than %d folders in each other: remove a link to a folder above", path,
 			mostFolders)
 	case !info.IsDir():
 		finds, err := findsHosts(path, info)

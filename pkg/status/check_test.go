@@ -157,7 +157,7 @@ func TestCheck(t *testing.T) {
 		"preshared keys differ from the start": {
 			func(s scene) { never(s); s.first.Device.Peer.Rx = 296 },
 			"tunnel wg20 to azure-2: its handshakes arrive but none is completed: " +
-				"run the mesh play for both (preshared keys), or open UDP 51820 there for answers",
+				"run the mesh play for both (pre-shared keys), or open UDP 51820 there for answers",
 		},
 		"preshared keys differ since a while": {
 			func(s scene) {
@@ -165,7 +165,7 @@ func TestCheck(t *testing.T) {
 				s.first.BFD.State = "Down"
 			},
 			"tunnel wg20 to azure-2: its handshakes arrive but none is completed: " +
-				"run the mesh play for both (preshared keys), or open UDP 51820 there for answers",
+				"run the mesh play for both (pre-shared keys), or open UDP 51820 there for answers",
 		},
 		"handshake but no ping": {
 			func(s scene) { s.first.PingErr, s.first.Session.State = status.ErrNoAnswer, "Connect" },

@@ -216,7 +216,7 @@ func handshakeTrouble(t plan.StatusTunnel, s *TunnelState, now time.Time) cause.
 	// key. Only the second message is mixed with the pre-shared key.
 	case p.Handshake.IsZero() && p.Rx > 0 || s.RxGrew:
 		return cause.New("its handshakes arrive but none is completed: "+
-			"run the mesh play for both (preshared keys), or open UDP %d there for answers", port)
+			"run the mesh play for both (pre-shared keys), or open UDP %d there for answers", port)
 	case !p.Endpoint.IsValid():
 		return cause.New("%s, %s, so %s has to begin: check that it runs, and UDP %d in the firewall of this router",
 			age, last, t.Peer, port)

@@ -198,7 +198,7 @@ func (h *Host) because(ctx context.Context, name string, err error) error {
 	text, journalErr := program.Run(ctx, "journalctl", "--unit", unit(name), "--identifier", "wg-quick",
 		"--lines", "8", "--output", "cat", "--no-pager")
 	if last := program.Words(text); journalErr == nil && last != "" {
-		return fmt.Errorf("%s (more: journalctl -u %s)", last, unit(name))
+		return fmt.Errorf("%s: look at journalctl -u %s", last, unit(name))
 	}
 	return err
 }

@@ -70,11 +70,11 @@ func explain(do string, err error) *cloud.Error {
 		e.Denied = true
 		e.Hint = "the permission " + permission(do) + " is missing: allow it in the policy of the role or user"
 	case strings.HasPrefix(e.Code, "InvalidRouteTableID"):
-		e.Hint = "is the id right, is the table in this region and account, was it deleted?"
+		e.Hint = "check its id, its region and account, and that it was not deleted"
 	case e.Code == "RouteLimitExceeded":
 		e.Hint = "the table is full: announce fewer and larger prefixes, or have the quota of routes per table raised"
 	case strings.HasPrefix(e.Code, "InvalidNetworkInterfaceID") || strings.HasPrefix(e.Code, "InvalidInstanceID"):
-		e.Hint = "it is gone: was the instance terminated?"
+		e.Hint = "check that the instance was not terminated"
 	case status >= 500:
 		e.Kind = cloud.Broken
 	case operation != nil && operation.ServiceID == "ec2imds" && !strings.HasPrefix(do, "metadata "):

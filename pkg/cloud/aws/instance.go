@@ -34,7 +34,7 @@ func (i *Instance) Observe(ctx context.Context) ([]cloud.Interface, error) {
 	}
 	if len(have) == 0 {
 		return nil, fmt.Errorf("%s: no network interface is attached to it; "+
-			"is the id right, is it in this region and account, was it terminated?", i.Instance())
+			"check its id, its region and account, and that it was not terminated", i.Instance())
 	}
 	return cloud.Select(have, i.words, i.Instance())
 }

@@ -54,7 +54,7 @@ func (r *Routes) Observe(ctx context.Context, w route.Want) ([]route.Route, erro
 		if !found[id] {
 			return nil, &cloud.Error{
 				Do: id, Message: "there is no such route table in " + r.region,
-				Hint: "is the id right, is it this account, was it deleted?",
+				Hint: "check its id and account, and that it was not deleted",
 			}
 		}
 	}
@@ -73,11 +73,12 @@ func marked(id string, tags []types.Tag, mesh string) error {
 		case aws.ToString(t.Value) == mesh:
 			return nil
 		default:
-			return fmt.Errorf("%s: its tag %s is %q, not %q: it belongs to another mesh", id,
-				route.Mark, aws.ToString(t.Value), mesh)
+			return fmt.Errorf("%s: its tag %s is %q, not %q: "+
+				"give this router a table of its own mesh, or correct the tag",
+				id, route.Mark, aws.ToString(t.Value), mesh)
 		}
 	}
-	return fmt.Errorf("%s: it has no tag %s: where the table is made, tag it with %s=%s, "+
+	return fmt.Errorf("%s: it has no tag %s: tag it with %s=%s where the table is made, "+
 		"so that routers may move its routes", id, route.Mark, route.Mark, mesh)
 }
 

@@ -163,7 +163,7 @@ func (m metadata) about(ctx context.Context) (about, error) {
 		err = a.Decode(do, &out)
 	}
 	if err == nil && out.Compute.ResourceID == "" {
-		err = fmt.Errorf("%s: no resourceId in the answer; is this an Azure VM?", do)
+		err = fmt.Errorf("%s: no resourceId in the answer; run it on a VM of Azure, or name one", do)
 	}
 	return out, err
 }

@@ -56,7 +56,7 @@ func (p problem) explain(do string) *cloud.Error {
 	case "ScopeLocked":
 		e.Hint = "there is a lock on the resource: remove it for the moment of the change"
 	case "ResourceNotFound", "ResourceGroupNotFound", "SubscriptionNotFound", "NotFound":
-		e.Hint = "it is gone: was it deleted, or is the id of another cloud?"
+		e.Hint = "check its id, and that it was not deleted"
 	case "AnotherOperationInProgress", "OperationNotAllowedDuringUpdate":
 		e.Kind = cloud.Throttled
 	case "RetryableError", "PreconditionFailed", "PreconditionFailedEtagMismatch",

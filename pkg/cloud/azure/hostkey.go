@@ -35,7 +35,7 @@ func ConnectHostKey(ctx context.Context, o cloud.Way) (*HostKey, error) {
 		return nil, err
 	}
 	if h.machine == "" {
-		return nil, errors.New("metadata of the instance: no vmId in the answer; is this an Azure VM?")
+		return nil, errors.New("metadata of the instance: no vmId in the answer; run it on a VM of Azure")
 	}
 	all, err := h.vm.interfaces(ctx)
 	if err != nil {

@@ -99,7 +99,7 @@ func (v *VM) Set(ctx context.Context, id string, forwarding bool) (changed bool,
 	}
 	n, err := v.settled(ctx, id)
 	if err == nil && n.about.Forwarding != forwarding {
-		err = fmt.Errorf("%s: enableIPForwarding was set to %t and reads %t: who else manages it?",
+		err = fmt.Errorf("%s: enableIPForwarding was set to %t and reads %t: find what else sets it",
 			id, forwarding, n.about.Forwarding)
 	}
 	return changed, err

@@ -69,7 +69,7 @@ func hint(e *cloud.Error) *cloud.Error {
 		e.Kind = cloud.Expired
 		e.Hint = "Google does not accept the token: log in again; if it is new, set the clock"
 	case code == "notfound" || code == "resourcenotfound":
-		e.Hint = "it is gone, or the project, zone or name is another: was it deleted?"
+		e.Hint = "check its project, zone and name, and that it was not deleted"
 	}
 	return e
 }

@@ -94,7 +94,7 @@ func (i *Instance) Set(ctx context.Context, _ string, forwarding bool) (changed 
 	}
 	v, err := i.read(ctx)
 	if err == nil && v.forwarding != forwarding {
-		err = fmt.Errorf("%s: canIpForward was set to %t and reads %t: who else manages it?",
+		err = fmt.Errorf("%s: canIpForward was set to %t and reads %t: find what else sets it",
 			i.Instance(), forwarding, v.forwarding)
 	}
 	return changed, err

@@ -55,7 +55,7 @@ func Apply(ctx context.Context, pace cloud.Pace, t Tables, w Want, delta []Chang
 				return err == nil, "", err
 			}
 			return false, left[0].slot().String() + ": was set and does not read so: " +
-				a.reads(left[0]) + "; who else manages it?", nil
+				a.reads(left[0]) + "; find what else sets it", nil
 		})
 	}
 	return a.done, errors.Join(a.failures(), err)

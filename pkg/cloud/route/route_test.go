@@ -231,7 +231,7 @@ func TestTakenBack(t *testing.T) {
 	other := &taking{tables: f}
 	done, err := route.Ensure(ctx, quick, other, w)
 	require.EqualError(t, err,
-		"t: 10.0.0.0/16: was set and does not read so: it goes to them; who else manages it?; "+
+		"t: 10.0.0.0/16: was set and does not read so: it goes to them; find what else sets it; "+
 			"still so when `timeout` was over")
 	assert.Len(t, done, 1)
 	assert.Equal(t, 1, f.writes)
