@@ -694,7 +694,7 @@ class Test(unittest.TestCase):
         _code, out = self.play(blue, "wgmesh.router.reset", "-e", "mesh_of_mine=nope", "-e", "mesh_remove=x mesh_drain_wait=1 mesh_wait=2 mesh_take_over=true")
         self.assertNotIn("is not an option", out)
         for option in ("mesh_remove", "mesh_drain_wait", "mesh_take_over"):
-            self.assertEqual(1, out.count("-e %s: is an option of other plays, and does nothing in this one" % option), out)
+            self.assertEqual(1, out.count("-e %s: it is an option of other plays, and does nothing in this one: leave it out" % option), out)
         self.assertEqual(3, out.count("of other plays"), out)
         for play, more in (("remove", " mesh_drain=false"), ("add", "")):  # the mesh play is a part of them
             _code, out = self.play(inventory(), "wgmesh.router." + play, "-e", "mesh_%s=aws-1%s" % (play, more))

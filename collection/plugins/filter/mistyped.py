@@ -177,7 +177,7 @@ def unknown(name, shared, names, hostvars, entries, loader):
         else:
             used = any(name in described(*entry.split("/")) for entry in ("mesh/main", *entries))
         if entries and not shared and not used:
-            Display().warning("-e %s: is an option of other plays, and does nothing in this one" % name)
+            Display().warning("-e %s: it is an option of other plays, and does nothing in this one: leave it out" % name)
         return ""
     near = difflib.get_close_matches(name, sorted(known()), 1, 0.9)
     if shared:  # a file may have a name of somebody's own that the option is made of
