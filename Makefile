@@ -114,7 +114,7 @@ consul: ## the inventory plugin for Consul against a real one, which takes minut
 
 cores: protocol molecule ## the action plugins and Molecule under each ansible-core from 2.14 to the newest pre-release (root)
 
-kernel: ## those tests with the kernel's WireGuard, in a virtual machine
+kernel: ## the integration tests with the kernel's WireGuard, in a virtual machine
 	@.ci/kernel
 
 molecule: setup collection $(LAB) ## the scenarios default and mesh
