@@ -295,6 +295,7 @@ func usedVariables(t *testing.T) map[string]string {
 	t.Helper()
 	used := map[string]string{}
 	comment := regexp.MustCompile(`(?m)(?:^|\s)#.*$|inet \w+`) // and tables of nftables
+	templates := regexp.MustCompile(`\{\{.*?\}\}`)
 	literal := regexp.MustCompile(`["']((?:router|mesh|routes|wgmesh|packer)_[a-z0-9_]*[a-z0-9])["']`)
 	walk(t, func(path, text string) {
 		switch {
@@ -303,7 +304,11 @@ func usedVariables(t *testing.T) map[string]string {
 				used[m[1]] = path
 			}
 		case strings.HasSuffix(path, ".py"):
-			for _, m := range literal.FindAllStringSubmatch(text, -1) {
+			found := literal.FindAllStringSubmatch(text, -1)
+			for _, example := range templates.FindAllString(text, -1) {
+				found = append(found, ours.FindAllStringSubmatch(example, -1)...)
+			}
+			for _, m := range found {
 				used[m[1]] = path
 			}
 		}

@@ -58,7 +58,7 @@ func main() {
 		return
 	}
 	fmt.Fprint(os.Stderr,
-		"The modules cloud_forwarding, cloud_routes and mesh_preview of the Ansible collection wgmesh.router, "+
+		"The modules cloud_forwarding, cloud_routes and mesh_preview_info of the Ansible collection wgmesh.router, "+
 			"to be run by Ansible.\n"+
 			"By hand they take their options as JSON in a file or on standard input:\n\n"+
 			"  wgmesh-cloud cloud_routes [FILE]\n\n"+

@@ -198,7 +198,7 @@ func diffConfirmed(have Have) (Delta, error) {
 		return finish(nil), nil // an earlier run was cut off after the confirmation
 	}
 	return nil, fmt.Errorf("%w: its time ran out at %s, or BIRD was restarted or reloaded: "+
-		"look at its log and at what mesh_status found, and apply again", ErrTakenBack,
+		"look at its log and at what mesh_status_info found, and apply again", ErrTakenBack,
 		have.Marker.Until.Format(time.TimeOnly))
 }
 

@@ -73,7 +73,7 @@ EXAMPLES = r"""
 - name: Plan the mesh
   wgmesh.router.mesh_plan_info:
     router: "{{ inventory_hostname }}"
-    routers: "{{ mesh_routers }}"
+    routers: "{{ groups.routers | wgmesh.router.members(hostvars) }}"
     sites: "{{ mesh_sites }}"
   register: mesh
 
