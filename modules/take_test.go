@@ -298,3 +298,21 @@ func TestTheWayBackOverwritesNothing(t *testing.T) {
 	require.NoError(t, err, "%s", out)
 	assert.Equal(t, "wg-a.conf wg-b.conf wg-other.conf", h.names(t))
 }
+
+// Docs/taken-over.md has people look with this for what a router that was removed has left. A
+// file that is not there, such as the gate's, hides nothing.
+func TestWhatATakenRouterLeftIsFound(t *testing.T) {
+	page := string(must.Get(os.ReadFile("../docs/taken-over.md"))(t))
+	_, command, _ := strings.Cut(page, `"$(id -u)" = 0 ] && `)
+	command, _, _ = strings.Cut(command, "'")
+	dir := t.TempDir()
+	command = strings.ReplaceAll(command, "/etc/", dir+"/")
+	require.NoError(t, os.Mkdir(filepath.Join(dir, "wireguard"), 0o700))
+	file := filepath.Join(dir, "wireguard", "wg2.conf")
+	for text, left := range map[string]bool{"# azure-1\n": true, "# azure-11\n": false} {
+		must.Write(t, file, text, 0o600)
+		out, err := exec.Command("sh", "-c", command).CombinedOutput()
+		assert.Equal(t, left, err != nil, "%s", text)
+		assert.Equal(t, left, string(out) == file+"\n", "%s: %s", text, out)
+	}
+}
