@@ -299,20 +299,48 @@ func TestTheWayBackOverwritesNothing(t *testing.T) {
 	assert.Equal(t, "wg-a.conf wg-b.conf wg-other.conf", h.names(t))
 }
 
-// Docs/taken-over.md has people look with this for what a router that was removed has left. A
-// file that is not there, such as the gate's, hides nothing.
-func TestWhatATakenRouterLeftIsFound(t *testing.T) {
+// With one command of docs/taken-over.md people look for what a removed router has left: a
+// file that is not there, such as the gate's, hides nothing. With another one they write into
+// the inventories on a router that it is absent.
+func TestCommandsOfTakenOver(t *testing.T) {
 	page := string(must.Get(os.ReadFile("../docs/taken-over.md"))(t))
-	_, command, _ := strings.Cut(page, `"$(id -u)" = 0 ] && `)
-	command, _, _ = strings.Cut(command, "'")
 	dir := t.TempDir()
-	command = strings.ReplaceAll(command, "/etc/", dir+"/")
-	require.NoError(t, os.Mkdir(filepath.Join(dir, "wireguard"), 0o700))
+	run := func(begin string) (string, error) {
+		_, command, found := strings.Cut(page, begin)
+		require.True(t, found, begin)
+		command, _, _ = strings.Cut(begin+command, "'")
+		command = strings.TrimPrefix(command, `"$(id -u)" = 0 ] && `)
+		out, err := exec.Command("sh", "-c", strings.ReplaceAll(command, "/etc/", dir+"/")).CombinedOutput()
+		return string(out), err
+	}
+	for _, name := range []string{"wireguard", "wgmesh"} {
+		require.NoError(t, os.Mkdir(filepath.Join(dir, name), 0o700))
+	}
 	file := filepath.Join(dir, "wireguard", "wg2.conf")
-	for text, left := range map[string]bool{"# azure-1\n": true, "# azure-11\n": false} {
+	for text, left := range map[string]string{"# azure-1\n": file + "\n", "# azure-11\n": ""} {
 		must.Write(t, file, text, 0o600)
-		out, err := exec.Command("sh", "-c", command).CombinedOutput()
-		assert.Equal(t, left, err != nil, "%s", text)
-		assert.Equal(t, left, string(out) == file+"\n", "%s: %s", text, out)
+		out, err := run(`"$(id -u)" = 0 ] && ! grep`)
+		assert.Equal(t, left != "", err != nil, "%s", text)
+		assert.Equal(t, left, out)
+	}
+
+	_, err := run("for f in")
+	require.NoError(t, err, "no inventory is there")
+	inventories := map[string]string{
+		"azure-1: {mesh_id: 3}":                            "azure-1: {mesh_state: absent, mesh_id: 3}",
+		"azure-1: {mesh_id: 3, mesh_state: present}":       "azure-1: {mesh_id: 3, mesh_state: absent}",
+		"azure-1: {mesh_state: absent, mesh_id: 3} # here": "azure-1: {mesh_state: absent, mesh_id: 3} # here",
+		"azure-11: {mesh_id: 4}":                           "azure-11: {mesh_id: 4}",
+	}
+	for _, again := range []string{"", "again"} {
+		for before, after := range inventories {
+			path := filepath.Join(dir, "wgmesh", fmt.Sprintf("%d.yml", len(before)))
+			if again == "" {
+				must.Write(t, path, before, 0o644)
+			}
+			_, err := run("for f in")
+			require.NoError(t, err)
+			assert.Equal(t, after, string(must.Get(os.ReadFile(path))(t)), again)
+		}
 	}
 }

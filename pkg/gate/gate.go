@@ -91,7 +91,8 @@ func (w Want) Validate() error {
 			bad("plan.gate.peers[%d].name: %q: expected the name of another router, "+
 				"of letters, digits, '.', '-' and '_'", i, p.Name)
 		case !slices.ContainsFunc(w.PresharedKeys, func(k plan.PresharedKey) bool { return k.Peer == p.Name }):
-			bad("plan.gate.peers[%d].name: there is no tunnel to %s in preshared_keys; take both from one mesh_plan_info", i,
+			bad("plan.gate.peers[%d].name: there is no tunnel to %s in preshared_keys; "+
+				"take both from one mesh_plan_info", i,
 				p.Name)
 		}
 		if !plainKey(p.HostKey) {
