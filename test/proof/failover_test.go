@@ -167,9 +167,10 @@ func (c aCase) suffer(t *testing.T, e event) result {
 	e.make(t)
 	if !e.mends {
 		time.Sleep(2 * time.Second) // BFD has noticed by then, if it does at all
-		if e.alone == "" {
-			arrive(time.Now())
-		}
+	}
+	over := time.Now() // what is lost after it, if packets arrive, is lost by the repair
+	if !e.mends && e.alone == "" {
+		arrive(over)
 	}
 	mended := time.Now()
 	e.mend(t)
@@ -182,7 +183,7 @@ func (c aCase) suffer(t *testing.T, e event) result {
 	end := time.Now()
 	for i, s := range streams {
 		list := s.answers(t)
-		first := outage.Gap(list, made, mended)
+		first := outage.Gap(list, made, over)
 		if e.mends || e.alone != "" {
 			first = outage.Gap(list, made, end)
 		} else {
