@@ -89,7 +89,7 @@ var lies = []lie{
 	}),
 	told("has no name", set("name", nil)),
 	told("has an empty name", set("name", "")),
-	told("is called a template", set("name", "{{ lookup('pipe', 'touch /tmp/wgmesh-lies') }}")),
+	told("is called a template", set("name", renders)),
 	sends("sends in the victim's name", func(e map[string]any) { e["from"] = victim }),
 	sends("sends to the victim what is another's", func(e map[string]any) { e["to"] = "nobody" }),
 	sends("sends for a tunnel of others", func(e map[string]any) { e["tunnel"] = 1 }),

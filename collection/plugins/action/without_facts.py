@@ -9,10 +9,11 @@ taken over would say by one which site it is of, or which file of the controller
 
 from __future__ import annotations
 
+from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 from ansible.utils.unsafe_proxy import wrap_var
 
-from ansible_collections.wgmesh.router.plugins.plugin_utils import answers, diffs
+from ansible_collections.wgmesh.router.plugins.plugin_utils import answers, diffs, wgmesh
 
 FIELDS = {"changed": bool, "failed": bool, "skipped": bool, "msg": str, "diff": (dict, list), "uid": int}
 
@@ -37,9 +38,16 @@ class ActionModule(ActionBase):
         }  # fmt: skip
         action = get(task.action, **given) or get("ansible.legacy.normal", **given)
         try:
-            return wrap_var(accept(action.run(task_vars=task_vars)))
-        finally:
-            action.cleanup()
+            with wgmesh.bounded(self._connection):
+                try:
+                    return wrap_var(accept(action.run(task_vars=task_vars)))
+                finally:
+                    action.cleanup()
+        except wgmesh.Refusal as refusal:
+            self._connection._shell.tmpdir = None  # the host says too much even of its end
+            return refusal.result()
+        except AnsibleConnectionFailure as err:
+            raise wgmesh.out_of_reach(err) from None
 
 
 def accept(answer):

@@ -172,11 +172,10 @@ class ActionModule(ActionBase):
                 return answers.failed(*(password[0], "correct ansible_become_password") if password[1] == "Incorrect" else self._wants_password())
             if not isinstance(err, AnsibleConnectionFailure):
                 raise
-            # Its text is ssh's, and the other end's.
-            text = answers.printable(str(err)[:answers.LONGEST_LINE], lines=True)
+            unreached = out_of_reach(err)
             if self._alone(task_vars):
-                return {**answers.failed(*causes.gone(text)), "no_answer": True}
-            raise AnsibleConnectionFailure(text) from None
+                return {**answers.failed(*causes.gone(str(unreached))), "no_answer": True}
+            raise unreached from None
         except BaseException as err:  # the timeout is not an Exception, and its class is not public
             if "Timeout" not in type(err).__name__:
                 raise
@@ -264,27 +263,9 @@ class ActionModule(ActionBase):
     _most = answers.MOST_CHARACTERS
 
     def _low_level_execute_command(self, *args, **kwargs):
-        """Run a command as Ansible does, and refuse an output that is too much before Ansible reads it."""
-        execute = self._connection.exec_command
-
-        def bounded(*args, **kwargs):
-            try:
-                with limited():
-                    status, *outputs = execute(*args, **kwargs)
-                much = next(filter(None, (answers.too_much(output, self._most) for output in outputs if isinstance(output, (bytes, str)))), None)
-            except Flood as flood:
-                end_commands(flood)
-                much = "without an end"
-            if much:
-                raise Refusal("it answered %s" % much, "expected at most %d MB and %d lines: look at what else that host says (journalctl -b)" % (
-                    self._most / 1e6, answers.MOST_LINES))
-            return (status, *outputs)
-
-        self._connection.exec_command = bounded
-        try:
+        """Run a command as Ansible does."""
+        with bounded(self._connection, self._most):
             return super()._low_level_execute_command(*args, **kwargs)
-        finally:
-            self._connection.exec_command = execute
 
     def _execute(self, script, data):
         """Run a script on the target that reads data."""
@@ -405,6 +386,36 @@ def confirms(module, arguments):
 
 def one_line(script):
     return " ".join(line.strip() for line in script.splitlines())
+
+
+def out_of_reach(err):
+    """The same error, whose text is ssh's and the other end's."""
+    return AnsibleConnectionFailure(answers.printable(str(err)[:answers.LONGEST_LINE], lines=True))
+
+
+@contextlib.contextmanager
+def bounded(connection, most=answers.MOST_CHARACTERS):
+    """Refuse what a command says that is too much before Ansible reads it."""
+    execute = connection.exec_command
+
+    def refusing(*args, **kwargs):
+        try:
+            with limited():
+                status, *outputs = execute(*args, **kwargs)
+            much = next(filter(None, (answers.too_much(output, most) for output in outputs if isinstance(output, (bytes, str)))), None)
+        except Flood as flood:
+            end_commands(flood)
+            much = "without an end"
+        if much:
+            raise Refusal("it answered %s" % much, "expected at most %d MB and %d lines: look at what else that host says (journalctl -b)" % (
+                most / 1e6, answers.MOST_LINES))
+        return (status, *outputs)
+
+    connection.exec_command = refusing
+    try:
+        yield
+    finally:
+        connection.exec_command = execute
 
 
 @contextlib.contextmanager

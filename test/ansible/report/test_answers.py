@@ -10,6 +10,7 @@ import types
 import unittest
 import unittest.mock
 
+from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins import loader
 
 getattr(loader, "init_plugin_loader", bool)()  # ansible-core 2.14 does it by itself, from ANSIBLE_COLLECTIONS_PATH
@@ -18,11 +19,12 @@ from ansible_collections.wgmesh.router.plugins.action import bird_config, mesh_r
 from ansible_collections.wgmesh.router.plugins.plugin_utils import answers, causes, report, wgmesh  # noqa: E402
 
 # What agents take for orders: Azure's and GitHub's old one anywhere in a line, TeamCity's too, GitHub's new one at its beginning.
-ORDER = re.compile(r"##[\w.-]*\[|^\s*::(?![0-9a-f]{1,4}\b)[a-z-]+.*::", re.M | re.I)
+# And a template, which Ansible does.
+ORDER = re.compile(r"\{[{%#]|##[\w.-]*\[|^\s*::(?![0-9a-f]{1,4}\b)[a-z-]+.*::", re.M | re.I)
 ORDERS = (
     "a ##vso[task.setvariable variable=BASH_ENV]/tmp/x", "##[add-path]/tmp", "###[error]", "##\u200bvso[x.y]z", "##teamcity[x]", "##TEAM-city.2[x]",
     "::stop-commands::x", "  ::add-mask::x", ":\u200b:set-env name=A::b", "a\n::group::x", ":::debug::x", "::ERROR file=a::x",
-    "a" * 60 + "::stop-commands::x ::debug::", "word " * 20 + "::debug::",
+    "a" * 60 + "::stop-commands::x ::debug::", "word " * 20 + "::debug::", "{{ lookup('pipe', 'id') }}", "{\u200b% x %}", "{{{#",
 )  # fmt: skip
 
 
@@ -91,6 +93,23 @@ class Test(unittest.TestCase):
                 pad = "x" * (width - 25) + " "
                 for line in report.table([{**row, "cause": pad + order}]) + report.notes([{"routers": [order], "text": pad + order}]):
                     self.assertNotRegex(line, ORDER)
+
+    def test_a_module_of_ansibles_is_bounded(self):
+        """And ssh's words about it obey nobody, also where it is out of reach."""
+        def run(says):
+            plugin, action = object.__new__(without_facts.ActionModule), unittest.mock.Mock()
+            plugin._task = unittest.mock.Mock(args={"module": "copy", "options": {}}, async_val=0, check_mode=False)
+            plugin._connection = unittest.mock.Mock(**{"exec_command.side_effect": says})
+            plugin._play_context = plugin._loader = plugin._templar = None
+            plugin._shared_loader_obj = unittest.mock.Mock(**{"action_loader.get.return_value": action})
+            action.run.side_effect = lambda task_vars: {"changed": True, "msg": plugin._connection.exec_command("true")[1].decode()}
+            return plugin.run(task_vars={})
+
+        self.assertEqual({"changed": True, "msg": "as it was"}, run(lambda _command: (0, b"as it was", b"")))
+        self.assertRegex(run(lambda _command: (0, b"x" * 20000000, b""))["msg"], "^it answered 20 MB in 1 lines: expected at most 16 MB")
+        with self.assertRaises(AnsibleConnectionFailure) as gone:
+            run(AnsibleConnectionFailure("".join(ORDERS)))
+        self.assertNotRegex(str(gone.exception), ORDER)
 
     def test_an_address_stays(self):
         for text in ("::1", "fe80::1", "via ::", "::/0", "[2001:db8::a]:51820", "2001:db8::a::", "fd00:31::14:0/127", "::ffff:192.0.2.1", "::beef", "## head", "a[0]", "#[x]", "ip6 daddr fd00::10-fd00::20 accept"):
