@@ -502,6 +502,7 @@ class Adopt(unittest.TestCase):
             ({"rc": 0, "stdout": "ip\t[1, 2]\n"}, "gcp-1: ip"),
             ({"rc": 0, "stdout": 'ip\t[{"ifname": "e", "addr_info": [{"local": "fe80::1%{{ x }}", "prefixlen": 8}]}]\n'}, "gcp-1: ip"),
             ({"rc": 0, "stdout": "ip\t" + "[" * 100000 + "\n"}, "gcp-1: "),
+            ({"rc": 0, "stdout": "key\twg0\t%s\n" % key("azure-1")}, "azure-1 and gcp-1 have the same key"),
             ({"rc": 0, "stdout": "x" * (1024 * 1024 + 1)}, "gcp-1: its answer: found 1048577 characters, expected at most 1048576"),
         ):
             with self.subTest(want):

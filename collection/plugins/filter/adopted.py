@@ -47,7 +47,7 @@ from ansible_collections.wgmesh.router.plugins.plugin_utils.by_hand import found
 
 def adopted(names, hostvars):
     """Return the inventory and what it does not say."""
-    routers = {}
+    routers, keys = {}, {}
     for name in names:
         read = hostvars[name].get("__mesh_read") or {}
         if read.get("rc") != 0 or not read.get("stdout"):
@@ -56,6 +56,10 @@ def adopted(names, hostvars):
             routers[name] = found(read["stdout"])
         except Wrong as wrong:
             return refused("%s: %s: found %s, expected %s: it is not adopted" % (name, wrong.field or "its answer", wrong.found, wrong.expected))
+        for interface in routers[name].interfaces.values():
+            other = keys.setdefault(interface.key or name, name)
+            if other != name:  # the tunnels of one would become those of the other
+                return refused("%s and %s have the same key, or one of them lies: give the copy a key of its own, and see who has read it" % (other, name))
     if not any(router.interfaces for router in routers.values()):
         ours = [name for name, router in routers.items() if router.ours]
         if ours:

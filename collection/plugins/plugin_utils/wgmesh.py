@@ -103,10 +103,17 @@ case $system in
 *) build= ;;
 esac;
 for dir in {dirs}; do
+  {check}
   if [ -n "$build" ] && [ -x "$dir/$build/wgmesh" ]; then exec {environment} "$dir/$build/wgmesh" {module}; fi;
 done;
 echo "{answer}$system"
 """
+
+# Where somebody else's folder is, what is in there is somebody else's program. Who became root by sudo
+# is root, too.
+CHECK = """\
+found=$(find "$dir" "$dir/$build" "$dir/$build/wgmesh" -prune -not -user 0 -not -user "$(id -u)" -not -user "${SUDO_UID:-0}" 2>/dev/null);
+  if [ -n "$found" ]; then echo "%sforeign $dir"; exit 0; fi;""" % ANSWER
 
 # Takes the binary from standard input. It gets its name only when it is
 # complete and on the disk. Builds that were not used for 30 days go, and nothing else: with
@@ -328,19 +335,23 @@ class ActionModule(ActionBase):
         return "env " + environment if environment else ""
 
     def _start_command(self, module, task_vars):
+        dirs = self._dirs(task_vars)
         return START.format(
             cases="\n".join(
                 "'%s') build=%s ;;" % (system, build["sha256"])
                 for system, build in manifest(module).items()
             ),
-            dirs=" ".join(self._dirs(task_vars)),
+            dirs=" ".join(dirs),
+            check="" if dirs == [ROOT_DIR, USER_DIR] else CHECK,
             environment=self._environment(),
             module=shlex.quote(module),
             answer=ANSWER,
         )
 
     def _upload(self, module, system, task_vars):
-        builds = manifest(module)
+        builds, foreign = manifest(module), system.partition("foreign ")[2]
+        if foreign:
+            raise Refusal("%s on the target belongs to somebody else" % foreign, "set wgmesh_remote_dir to a folder of root's, or of who logs in")
         if system not in builds:
             there = ", ".join(sorted(builds))
             raise Refusal("the target is %s" % system, "wgmesh.router has builds for %s only; a clone makes all by `make collection`" % there)
