@@ -181,7 +181,6 @@ e2e: setup collection ## machines from such an image become a mesh by themselves
 	@test/e2e/run
 
 distros: setup collection $(LAB) ## both plays on booted Debian 12 and 13, Ubuntu 22.04 and 24.04, and on a mixed mesh (root)
-	@test/distros/sudo-rs
 	@test/distros/run
 
 alerts: ## the alert rules of docs/at-night.md, by promtool (root)
