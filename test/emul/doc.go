@@ -5,5 +5,5 @@
 //
 // It is a module of its own, so that these clients, which take minutes to compile,
 // are in no program that we ship. The stand-ins are those of
-// internal/fakecloud. .ci/emul runs it.
+// internal/fakecloud. make emul runs it.
 package emul

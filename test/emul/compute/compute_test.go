@@ -1,5 +1,5 @@
 // Google's own client for Compute Engine against our stand-in. To compile it takes
-// a minute; .ci/emul runs it.
+// a minute; make emul runs it.
 package compute_test
 
 import (

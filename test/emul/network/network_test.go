@@ -1,5 +1,5 @@
 // The client of Azure's own for the network against our stand-in. To compile it
-// takes minutes; .ci/emul runs it.
+// takes minutes; make emul runs it.
 package network_test
 
 import (

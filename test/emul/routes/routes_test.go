@@ -1,5 +1,5 @@
 // Google's and Azure's own clients for routes against our stand-ins. To compile
-// them takes minutes; .ci/emul runs it.
+// them takes minutes; make emul runs it.
 package routes_test
 
 import (
