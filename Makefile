@@ -113,8 +113,13 @@ protocol: setup ## the action plugins under real Ansible over SSH, and which inv
 tarball: setup ## two builds of the same sources are one tarball
 	@.ci/test-tarball
 
+EXTRACT := ./internal/fakecloud/published/extract
+# armcompute: the last one with the api-version that we ask for. armresources: as test/emul has it.
+AZURE := network/armnetwork/v9@v9.0.0 compute/armcompute/v6@v6.1.0 resources/armresources@v1.2.0
 published: ## extract the vendors' published descriptions again, which stand-ins are compared with
-	@.ci/published
+	@$(GO) run $(EXTRACT) gcp google.golang.org/api@v0.311.0 >$(BUILD)/gcp.json
+	@$(GO) run $(EXTRACT) azure $(AZURE:%=github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/%) >$(BUILD)/azure.json
+	@mv $(BUILD)/gcp.json $(BUILD)/azure.json internal/fakecloud/published/
 
 schemas: ## read the providers' schemas again, which examples/terraform is checked against (npm)
 	@test/terraform/snapshot
@@ -127,8 +132,17 @@ changelog: setup collection ## fold the fragments into the changelog of the vers
 	@cp $(BUILD)/ansible_collections/wgmesh/router/changelogs/changelog.yaml collection/changelogs/
 	@rm -f collection/changelogs/fragments/*.yml
 
-consul: ## the inventory plugin for Consul against a real one, which takes minutes to build
-	@.ci/consul
+# That shows that the stand-in of .ci/test-discovery says what Consul says. 1.13 is the last series
+# that builds from the module proxy alone. Its go.mod replaces the modules beside it by folders of
+# its repository; what is built as a dependency takes the released ones.
+CONSUL := $(BUILD)/consul/consul-v1.13.9
+$(CONSUL):
+	@rm -rf $(@D) && mkdir -p $(@D)/module
+	@cd $(@D)/module && $(GO) mod init consul && $(GO) get github.com/hashicorp/consul@$(@F:consul-%=%)
+	@cd $(@D)/module && $(GO) build -o ../$(@F) github.com/hashicorp/consul
+
+consul: $(CONSUL) ## the inventory plugin for Consul against a real one, which takes minutes to build
+	@CONSUL=$(CURDIR)/$(CONSUL) TESTS=real_consul .ci/test-discovery
 
 cores: protocol molecule ## the action plugins and Molecule under each ansible-core from 2.14 to the newest pre-release (root)
 

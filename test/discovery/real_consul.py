@@ -1,4 +1,4 @@
-"""The plugin, the example and the registration of docs/discovery.md, against the real Consul of .ci/consul."""
+"""The plugin, the example and the registration of docs/discovery.md, against the real Consul of `make consul`."""
 
 import os
 import pathlib

@@ -2,7 +2,7 @@
 // answers against what the vendor publishes about the API: paths, parameters,
 // fields, types, what is read-only and what is required.
 //
-// The descriptions are extracts, made by .ci/published: gcp.json of Google's
+// The descriptions are extracts, made by `make published`: gcp.json of Google's
 // discovery document, azure.json of the code that Microsoft generates from its
 // azure-rest-api-specs. Both have the form of a discovery document.
 package published

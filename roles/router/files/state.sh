@@ -61,20 +61,17 @@ echo "firewalld=$(systemctl is-enabled firewalld 2>/dev/null || true)"
 
 grep -qs '^# mesh: ' /etc/sysctl.d/99-zz-wgmesh.conf && echo profile=mesh || echo profile=none
 
-if [ ! -e /etc/systemd/system/wgmesh-metadata.service ]; then
-    echo metadata=absent
-elif systemctl -q is-active wgmesh-metadata && nft list table inet wgmesh_metadata >/dev/null 2>&1; then
-    echo metadata=loaded
-else
-    echo metadata=stopped
-fi
-
-if [ ! -e /etc/systemd/system/wgmesh-health.socket ]; then
-    echo health=absent
-elif systemctl -q is-active wgmesh-health.socket && nft list table inet wgmesh_health >/dev/null 2>&1; then
-    echo health=listening
-else
-    echo health=stopped
-fi
+# guarded NAME UNIT ACTIVE: how a unit is that has a table of nftables.
+guarded() {
+    if [ ! -e "/etc/systemd/system/$2" ]; then
+        echo "$1=absent"
+    elif systemctl -q is-active "$2" && nft list table inet "wgmesh_$1" >/dev/null 2>&1; then
+        echo "$1=$3"
+    else
+        echo "$1=stopped"
+    fi
+}
+guarded metadata wgmesh-metadata.service loaded
+guarded health wgmesh-health.socket listening
 
 [ -e /etc/systemd/system/wgmesh-join.timer ] && echo join=installed || echo join=absent

@@ -102,7 +102,7 @@ var googleMethods = []string{
 }
 
 func google(m module) (*published.Description, error) {
-	raw, err := os.ReadFile(filepath.Join(m.dir, "compute/v1/compute-api.json"))
+	raw, err := os.ReadFile(filepath.Join(m.Dir, "compute/v1/compute-api.json"))
 	if err != nil {
 		return nil, err
 	}
@@ -183,17 +183,17 @@ func microsoft(modules []module) (*published.Description, error) {
 	}
 	all := map[string]*published.Schema{}
 	for _, m := range modules {
-		name := major.ReplaceAllString(m.path, "")
+		name := major.ReplaceAllString(m.Path, "")
 		name = path.Base(name)
 		if microsoftMethods[name] == nil {
-			return nil, fmt.Errorf("%s: none of its methods is wanted", m.path)
+			return nil, fmt.Errorf("%s: none of its methods is wanted", m.Path)
 		}
 		source, err := m.source("models.go, models_serde.go, constants.go and the clients, without their texts")
 		if err != nil {
 			return nil, err
 		}
 		d.Sources = append(d.Sources, source)
-		g, err := readGenerated(m.dir, name, microsoftMethods[name])
+		g, err := readGenerated(m.Dir, name, microsoftMethods[name])
 		if err != nil {
 			return nil, err
 		}

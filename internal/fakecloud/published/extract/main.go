@@ -1,8 +1,8 @@
 // Command extract makes the extracts of the vendors' descriptions that package
-// published checks with. .ci/published runs it:
+// published checks with. `make published` runs it:
 //
-//	extract gcp MODULE VERSION DIR >gcp.json
-//	extract azure MODULE VERSION DIR [MODULE VERSION DIR]... >azure.json
+//	extract gcp MODULE@VERSION >gcp.json
+//	extract azure MODULE@VERSION... >azure.json
 package main
 
 import (
@@ -10,13 +10,14 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 
 	"github.com/wgmesh/router/internal/fakecloud/published"
 )
 
 // A module is one of the Go modules by which the vendors publish.
-type module struct{ path, version, dir string }
+type module struct{ Path, Version, Dir string }
 
 func main() {
 	if err := run(os.Args[1:]); err != nil {
@@ -26,12 +27,17 @@ func main() {
 }
 
 func run(args []string) error {
-	if len(args) < 4 || len(args)%3 != 1 {
-		return errors.New("expected gcp or azure, and of each module its path, version and folder")
+	if len(args) < 2 {
+		return errors.New("expected gcp or azure, and modules with their versions")
 	}
 	var modules []module
-	for at := 1; at < len(args); at += 3 {
-		modules = append(modules, module{args[at], args[at+1], args[at+2]})
+	for _, name := range args[1:] {
+		var m module
+		out, err := exec.Command("go", "mod", "download", "-json", name).Output()
+		if err = errors.Join(err, json.Unmarshal(out, &m)); err != nil {
+			return fmt.Errorf("%s: %w: %s", name, err, out)
+		}
+		modules = append(modules, m)
 	}
 	var d *published.Description
 	var err error
@@ -55,11 +61,11 @@ func run(args []string) error {
 // source reads the licence, which every copy has to carry.
 func (m module) source(note string) (published.Source, error) {
 	for _, name := range []string{"LICENSE", "LICENSE.txt"} {
-		if text, err := os.ReadFile(filepath.Join(m.dir, name)); err == nil {
-			return published.Source{Module: m.path, Version: m.version, Note: note, Licence: string(text)}, nil
+		if text, err := os.ReadFile(filepath.Join(m.Dir, name)); err == nil {
+			return published.Source{Module: m.Path, Version: m.Version, Note: note, Licence: string(text)}, nil
 		}
 	}
-	return published.Source{}, fmt.Errorf("%s: no licence", m.dir)
+	return published.Source{}, fmt.Errorf("%s: no licence", m.Dir)
 }
 
 // reach calls visit for a schema and all those in it.
