@@ -95,8 +95,10 @@ SSH_CHATTER = re.compile(r"debug\d: |OpenSSH_|Shared connection to ")
 # What follows becomes one line without a backslash or an exclamation mark: csh and
 # fish, which may be somebody's login shell, read a quoted word in ways of their own.
 #
-# Replaces the shell by the binary, or says which system has none.
+# Replaces the shell by the binary, or says which system has none. Whoever ends reads all input first: ssh takes
+# a target that ends before for one that is gone.
 START = """\
+trap 'cat >/dev/null' EXIT;
 system=$(uname -sm);
 case $system in
 {cases}
@@ -106,7 +108,8 @@ for dir in {dirs}; do
   {check}
   if [ -n "$build" ] && [ -x "$dir/$build/wgmesh" ]; then exec {environment} "$dir/$build/wgmesh" {module}; fi;
 done;
-echo "{answer}$system"
+echo "{answer}$system";
+cat >/dev/null
 """
 
 # Where somebody else's folder is, what is in there is somebody else's program. Who became root by sudo
@@ -122,10 +125,11 @@ found=$(find "$dir" "$dir/$build" "$dir/$build/wgmesh" -prune -not -user 0 -not 
 UPLOAD = """\
 set -eu;
 umask 022;
+temp=;
+trap 'rm -f "$temp"; cat >/dev/null' EXIT;
 if [ "$(id -u)" = 0 ]; then dir={root_dir}; else dir={user_dir}; fi;
 mkdir -p "$dir/{build}";
 temp=$(mktemp "$dir/{build}/.wgmesh.XXXXXX");
-trap 'rm -f "$temp"' EXIT;
 trap 'exit 1' HUP INT PIPE TERM;
 cat >"$temp";
 case $(sha256sum <"$temp") in

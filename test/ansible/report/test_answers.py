@@ -4,6 +4,7 @@ import base64
 import json
 import os
 import re
+import subprocess
 import tempfile
 import time
 import types
@@ -110,6 +111,18 @@ class Test(unittest.TestCase):
         with self.assertRaises(AnsibleConnectionFailure) as gone:
             run(AnsibleConnectionFailure("".join(ORDERS)))
         self.assertNotRegex(str(gone.exception), ORDER)
+
+    def test_a_target_that_fails_reads_its_input(self):
+        """Else ssh may end while the input is on its way, and the host counts as gone."""
+        words = {"cases": "", "environment": "", "module": "x", "build": "x", "answer": wgmesh.ANSWER, "root_dir": "/dev/null", "user_dir": "/dev/null"}
+        start = wgmesh.START.format(dirs="/dev", check="", **words)
+        for script, said in ((start, "^wgmesh-target: Linux"), (wgmesh.UPLOAD.format(**words), "mkdir")):
+            with self.subTest(script), subprocess.Popen(
+                ["sh", "-c", wgmesh.one_line(script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            ) as shell:
+                time.sleep(0.2)  # it has failed by then
+                shell.stdin.write(bytes(1 << 20))
+                self.assertRegex(shell.communicate()[0].decode(), said)
 
     def test_an_address_stays(self):
         for text in ("::1", "fe80::1", "via ::", "::/0", "[2001:db8::a]:51820", "2001:db8::a::", "fd00:31::14:0/127", "::ffff:192.0.2.1", "::beef", "## head", "a[0]", "#[x]", "ip6 daddr fd00::10-fd00::20 accept"):
