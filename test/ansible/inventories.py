@@ -1044,7 +1044,7 @@ class Extra(unittest.TestCase):
     """What is given with -e goes before what a play or a task sets."""
 
     # Patience where a router joins by itself; remove looks whether it was heard; and -e mesh_state is somebody's word for all.
-    KNOWN = {"join.yml: mesh_contact_timeout", "join.yml: mesh_task_timeout", "join.yml: mesh_settle", "remove.yml: mesh_state", "out.yml: mesh_state"}
+    KNOWN = {"join.yml: mesh_contact_timeout", "join.yml: mesh_task_timeout", "join.yml: mesh_settle", "remove.yml: mesh_state", "absent.yml: mesh_state"}
 
     def test_nobody_sets_an_option(self):
         root, found = pathlib.Path(__file__).parents[2], set()

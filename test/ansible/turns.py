@@ -37,11 +37,13 @@ class Turns(unittest.TestCase):
         "        out = [host] + (seen or {}).get('out', []) if planned[0].get('gate_file') else [host]\n"
         "        peers = [{'peer': router, 'role': 'initiator', 'number': 1} for router in task_vars['groups']['routers'] if router not in out]\n"
         "        plan = {'plan': {'status': status, 'failover': failover, 'preshared_keys': peers, 'gate': {'removed': []}, 'bird': {'bfd': {'interval': 300}}}}\n"
+        "        plan['left_out'] = [router for router in out[1:] if planned[0]['routers'][router].get('state') != 'absent']\n"
         "        plan['plan']['measure'] = {'tunnels': (seen or {}).get('measure', [])}\n"
-        "        if name == 'mesh_plan_info':\n"
-        "            return dict(plan, left_out=[router for router in out[1:] if router in args['routers']])\n"
+        "        if name == 'mesh_plan_info' and (seen or not args.get('gate_file')):\n"
+        "            return plan\n"
         "        if seen is None:\n"
-        "            return {'unreachable': True, 'msg': 'Connection refused'}\n"
+        "            alone = {'failed': True, 'no_answer': True, 'msg': 'it is gone: Connection refused: check that it runs'}\n"
+        "            return {'unreachable': True, 'msg': 'Connection refused'} if self._task.ignore_unreachable or name != 'mesh_status_info' else alone\n"
         "        looks = [args] + [step['args'] for step in args.get('steps', []) if step['module'] == 'mesh_status_info']\n"
         "        if not any('networks' in look.get('accept', []) for look in looks):\n"
         "            seen = dict(seen, troubles=seen['troubles'] + seen.get('networks', []))\n"
@@ -130,7 +132,7 @@ class Turns(unittest.TestCase):
         done = warm.play("-i", str(self.root / "hosts.yml"), name, *args, collections=self.root)
         did = (self.root / "did").read_text().splitlines() if (self.root / "did").exists() else []
         out = " ".join((done.stdout + done.stderr).replace(" -> ", ": ").split()).replace(" : ", ": ")
-        return done.returncode, out, [line for line in did if not re.search("Look|Check whether|Find out which key|Plan", line)]
+        return done.returncode, out, [line for line in did if not re.search("Look|See who|Check whether|Find out which key|Plan", line)]
 
     def replace(self, *args, **more):
         return self.play("replace", "--limit", "azure-1", "-e", "mesh_upgrade_hook=%s" % self.hook, *args, **more)
@@ -202,15 +204,33 @@ class Turns(unittest.TestCase):
         """Until the inventory calls it absent, the next remove or add let in who was removed. One alone removes nobody."""
         self.meshed({"__mesh_links": {"answers": {}}})
         (self.root / "ansible_collections/wgmesh/router/playbooks/mesh.yml").write_text(
-            "- hosts: routers\n  gather_facts: false\n  tasks:\n    - debug: {msg: \"{{ inventory_hostname }} is {{ mesh_state | default('present') }}\"}\n")
+            "- hosts: routers\n  gather_facts: false\n  tasks:\n    - debug: {msg: \"gcp-1 is {{ hostvars['gcp-1'].mesh_state | default('present') }}\"}\n")
         knows = {router.replace("-", "_"): self.seen(router, out=["gcp-1"]) for router in self.SITES["aws"] + ["azure-2"]}
-        for play, name, who, want in (
-            ("remove", "azure-1", knows, "absent"), ("add", "azure-1", knows, "absent"), ("add", "gcp-1", knows, "present"),
-            ("remove", "azure-1", {"aws_1": knows["aws_1"]}, "present"),
+        one = {"aws_1": knows["aws_1"]}
+        refused = "gcp-1 was removed from the mesh, says aws-1, and %s: set mesh_state: absent for it, or let it in first with the mesh play"
+        for play, name, who, limit, want in (
+            ("remove", "azure-1", knows, "", "gcp-1 is absent"), ("add", "azure-1", knows, "", "gcp-1 is absent"),
+            ("add", "gcp-1", knows, "", "gcp-1 is present"), ("remove", "azure-1", one, "", "gcp-1 is present"),
+            ("add", "azure-1", knows, "awss,azure-1", "gcp-1 is absent"),  # and whoever is not in this run
+            ("remove", "azure-1", one, "aws-1,azure-1", refused % "nobody else was asked"),
+            ("add", "azure-1", one, "aws-1,aws-2,azure-1", refused % "aws-2 does not"),
+            ("remove", "gcp-1", one, "aws-1,aws-2,gcp-1", "gcp-1 is absent"),  # again, for those that were not in the run before
         ):
-            with self.subTest((play, name, want)):
-                _code, out, _did = self.play(play, "-e", "mesh_%s=%s mesh_drain=false" % (play, name), **who)
-                self.assertIn("gcp-1 is " + want, out)
+            with self.subTest((play, name, limit, want)):
+                limits = ("--limit", limit) if limit else ()
+                code, out, did = self.play(play, "-e", "mesh_%s=%s mesh_drain=false" % (play, name), *limits, **who)
+                self.assertIn(want, out)
+                if want.startswith("gcp-1 was"):
+                    self.assertEqual((2, [], False, 1), (code, did, "Make a router" in out, out.count("FAILED!")), out)
+
+    def test_asks_who_is_dead_once(self):
+        """A router that is off cost two of SSH's timeouts: it was asked who was removed, and then for its plan."""
+        code, out, _did = self.play("remove", "-e", "mesh_remove=azure-1 mesh_drain=false", silent=["aws-1"])
+        self.assertEqual((2, 1), (code, len(re.findall(r"\[aws-1\]: UNREACHABLE", out))), out)
+        self.assertIn("aws-1 - Connection refused: check that it runs", out)
+        self.play("upgrade", "--limit", "azure-1", silent=["azure-2"])
+        steps = ("See who was removed from the mesh", "Plan the mesh", "Look at the network")
+        self.assertIn("".join("azure-1: %s\n" % step for step in steps), (self.root / "did").read_text())
 
     def test_leaves_out_who_was_removed_before_it_was_there(self):
         """A new machine had one tunnel with a removed router, of which it had never heard. One that says so alone removes nobody."""
@@ -260,7 +280,7 @@ class Turns(unittest.TestCase):
         code, out, _did = self.play("add", "--check", "-e", "mesh_add=azure-1")
         self.assertEqual((0, 0), (code, out.count("included:")), out)
         self.assertIn("azure-1: its tunnels cannot be checked before it has its packages (no-such-package): run it without --check", out)
-        self.assertEqual([], re.findall(r"(?:ok|changed): \[(?:azure-2|aws-1)", out), out)
+        self.assertEqual([], re.findall(r"(?:ok|changed): \[(?:azure-2|aws-1)", out.partition("[Make a router")[2]), out)
 
     def test_names_one(self):
         """Without a hook and a limit, whoever comes first was drained."""
@@ -686,6 +706,12 @@ class Turns(unittest.TestCase):
             self.assertIn("azure-1 was drained again meanwhile (upgrade, run beef): leave it to whoever did that", out)
             code, out, did = self.play("drain", "--limit", "azure-1", *why)
             self.assertEqual((0, True), (code, "azure-1 is drained: no kernel" in out), out)
+
+    def test_gone_meanwhile(self):
+        """A router that went away once it was drained was asked 16 times what it forwards, and then whether it is drained still."""
+        code, out, _did = self.play("drain", "--limit", "azure-1", "-e", "mesh_drain_wait=8", later={"azure-1": None})
+        self.assertEqual((2, False, 0), (code, "RETRYING" in out, len(re.findall("drained still] \\*+ (?!skipping)", out))), out)
+        self.assertIn("it is drained and stays so, but it is gone: Connection refused: check that it runs", out)
 
     def test_undrained_meanwhile(self):
         """The hook ran on a router that somebody had undrained before, under traffic."""

@@ -23,7 +23,7 @@ MOST_CAUSES = 20
 
 # What a play registers, in its order; those of loops have a result for each item.
 RESULTS = (
-    "__mesh_faults", "__mesh_plan", "__mesh_planned", "__mesh_preview", "__mesh_preflight", "__mesh_keypair", "__mesh_held", "__mesh_begun",
+    "__mesh_kept_out", "__mesh_faults", "__mesh_plan", "__mesh_planned", "__mesh_preview", "__mesh_preflight", "__mesh_keypair", "__mesh_held", "__mesh_begun",
     "__mesh_gate", "__mesh_sealed", "__mesh_opened", "__mesh_floor", "__mesh_sysctl", "__mesh_tunnels",
     "__mesh_bird", "__mesh_links", "__mesh_kept", "__mesh_undone", "__mesh_confirmed", "__mesh_addresses", "__mesh_status",
     "__mesh_purged", "__mesh_forgotten", "__mesh_back",
