@@ -616,10 +616,12 @@ class Turns(unittest.TestCase):
     def test_begins_at_its_beginning(self):
         """A run that began at a later task drained the only router of its site, and named no reason."""
         self.obedient()
-        code, out, did = self.play("drain", "--limit", "aws-1", "--start-at-task", "Ask everyone to use other routers")
-        self.assertNotEqual(0, code, out)
-        self.assertEqual([], did, out)
-        self.assertIn("--start-at-task leaves out what this playbook looks at first: give the same command without it", out)
+        for play, task in (("drain", "Ask everyone to use other routers"), ("mesh", "Begin"), ("add", "Make a router of its host"), ("routes", "Say")):
+            with self.subTest(play):
+                code, out, did = self.play(play, "--limit", "aws-1", "--start-at-task", task)
+                self.assertEqual([], did, out)
+                self.assertNotEqual(0, code, out)
+                self.assertIn("--start-at-task leaves out what this playbook looks at first: give the same command without it", out)
 
     def test_hook_ends_its_play(self):
         """Each router of the run stayed drained, and it was green."""

@@ -24,7 +24,7 @@ options:
   entries:
     description:
       - What will be run of the roles, each as C(ROLE/ENTRY).
-      - A run that drains, resets or removes a router is refused with C(--start-at-task), which would leave out its checks.
+      - A run that changes routers is refused with C(--start-at-task), which would leave out its checks.
     type: list
     elements: str
     default: []
@@ -50,8 +50,8 @@ _value:
 from ansible import context
 from ansible.errors import AnsibleError, AnsibleFilterError
 
-# What takes a router out of use, and looks first whether it may.
-LOOKS_FIRST = frozenset("mesh/" + play for play in ("drain", "remove", "replace", "reset", "rotate", "undrain", "upgrade"))
+# What changes a router, and looks first whether it may.
+LOOKS_FIRST = frozenset("mesh/" + play for play in ("drain", "main", "remove", "replace", "reset", "rotate", "undrain", "upgrade")) | {"routes/main"}
 
 
 def mesh_group(said, groups, hostvars, entries=()):
