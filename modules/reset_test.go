@@ -86,7 +86,7 @@ func TestResetTakesWhatIsOurs(t *testing.T) {
 		"/etc/wgmesh/gate.json": "", "/etc/wgmesh/deep/x": "", "/srv/mesh.prom": "",
 		"/etc/wgmesh/join.yml":     "router: a\nstate_dir: \"/srv/state\" # mine\n",
 		"/srv/state/ansible/tmp/x": "", "/srv/state/inventory.json": "", "/srv/state/inventory.found.json": "",
-		"/srv/state/join.lock": "", "/srv/state/missing": "\n",
+		"/srv/state/join.lock": "", "/srv/state/missing": "\n", "/etc/systemd/networkd.conf.d/50-wgmesh.conf": "",
 		collection + "/.unpacked": "sum  -\n", collection + "/MANIFEST.json": "", collection + ".wgmesh-old/x": "",
 		// What runs leave that were cut off.
 		"/etc/sudoers.d/.ansible_tmp1a_wwgmesh": "", "/usr/local/bin/wgmesh-cloud.new": "",
@@ -115,14 +115,19 @@ func TestResetTakesWhatIsOurs(t *testing.T) {
 		assert.Contains(t, said, "gone: "+line+"\n")
 	}
 	assert.NotContains(t, said, "wgmesh_health")
+	wouldGo := strings.Split(said, "\n")
 
 	said, err = r.run(t, "False", "ended")
 	require.NoError(t, err, said)
+	went := said
 	assert.FileExists(t, r.root+"/etc/wgmesh/gate.json", "the modules are not done")
 	assert.FileExists(t, r.root+"/usr/local/bin/wgmesh")
 	require.NoError(t, os.Remove(filepath.Join(filepath.Dir(r.log), "on")))
+	// Modules of the same run take these.
+	require.NoError(t, os.Remove(r.root+"/etc/systemd/networkd.conf.d/50-wgmesh.conf"))
 	said, err = r.run(t, "False", "absent")
 	require.NoError(t, err, said)
+	assert.ElementsMatch(t, wouldGo, strings.Split(went+said, "\n"), "check mode says what goes")
 	assert.ElementsMatch(t, []string{
 		"/etc/passwd", "/etc/chrony.conf", "/etc/systemd/system/wg-quick@.service.d/10-mine.conf",
 		"/etc/wireguard/wgmesh-psk/ann.psk", "/etc/sudoers.d/wgmesh-mine", "/etc/sudoers.d/wgmesh.backup",

@@ -32,7 +32,7 @@ class ActionModule(ActionBase):
         check = bool(task_vars.get("ansible_check_mode")) and not self.option("reads", False)
         goal, refused = self.option("goal", "healthy"), self.option("refused", [])
         rows = causes.inventory(refused, hostvars) if refused else causes.causes(hostvars, targeted, alive, goal, network=not check)
-        warnings = vanished(hostvars, targeted, self.option("members", []), check) + told(hostvars, targeted, rows)
+        warnings = vanished(hostvars, targeted, self.option("members", []), check) + told(hostvars, targeted, rows, check)
         seen = [router for router in sorted(alive) if causes.finished(hostvars[router])]
         well = goal == "healthy" and not rows and not check and seen
         healthy = summary(hostvars, seen) if well else None
@@ -76,14 +76,16 @@ class ActionModule(ActionBase):
         Display().display(text, color=color, stderr=bool(stderr))
 
 
-def told(hostvars, targeted, rows=()):
+def told(hostvars, targeted, rows=(), check=False):
     """The warnings of mesh_status, each once: those apart from what is wrong. None of a kind crowds out the other. What does
-    harm by now is a row, with the router before it or without."""
+    harm by now is a row, with the router before it or without. What a mesh play would mend is no warning of its check mode."""
     out, worse = {}, ["%s: %s" % (row["cause"], row["do"]) for row in rows]
     for router in targeted:
-        found = registered.status(hostvars[router])
+        found, links = registered.status(hostvars[router]), hostvars[router].get("__mesh_links") or {}
+        mends = check and links.get("changed") and "__mesh_tunnels" in (links.get("answers") or {})
         for text in [text for kind in ("notes", "warnings") for text in (found.get(kind) or [])[: causes.MOST_CAUSES]]:
-            out.setdefault(causes.plain(text), []).append(router)
+            if not (mends and text.endswith(": run the mesh play")):
+                out.setdefault(causes.plain(text), []).append(router)
     return [{"routers": sorted(out[text]), "text": text} for text in sorted(out) if not any(row.endswith(text) for row in worse)]
 
 

@@ -145,9 +145,20 @@ fi
 
 for path in $folders; do
     [ ! -e "$root$path" ] || does "folder $path" rm -rf "$root$path"
+    removed="$removed $root$path"
 done
+# What stays in a folder: in check mode without what would go, here or by the modules of this run.
+stays() {
+    find "$1" -mindepth 1 -maxdepth 1 | while IFS= read -r one; do
+        case "$removed " in *" $one "*) continue ;; esac
+        case $check${one#"$root"} in
+        True/etc/wireguard/wgmesh-psk/[0-9]*.psk | True/etc/wireguard/wgmesh-psk/[0-9]*.json | True*/50-wgmesh.conf) ;;
+        *) printf '%s\n' "$one" ;;
+        esac
+    done
+}
 for pattern in $shared; do
     for path in "$root"$pattern; do
-        [ ! -d "$path" ] || [ -n "$(ls -A "$path")" ] || does "folder ${path#"$root"}" rmdir "$path"
+        [ ! -d "$path" ] || [ -n "$(stays "$path")" ] || does "folder ${path#"$root"}" rmdir "$path"
     done
 done

@@ -520,6 +520,13 @@ class Rows(unittest.TestCase):
         self.assertIn("the image is 200 d old", texts)
         self.assertEqual(21, len(texts))
 
+    def test_mends_it_itself(self):
+        """The check mode of a mesh play that would write a tunnel's file said that it differs, and to run the mesh play."""
+        notes = ["after the next boot it will not be as it is now (/etc/wireguard/wg1.conf differs): run the mesh play", "the image is 200 d old"]
+        for changed, check, want in ((True, True, notes[1:]), (True, False, notes), (False, True, notes)):
+            found = {**status(notes=notes), "__mesh_links": {"changed": changed, "answers": {"__mesh_tunnels": {}}}}
+            self.assertEqual(want, [warning["text"] for warning in mesh_report.told({"aws-1": found}, ["aws-1"], check=check)])
+
     def test_who_vanished(self):
         """A line deleted in the inventory, or an account that a plugin could not ask, removed routers that carried traffic, and all was green."""
         def ended(*peers, worked=(), changed=True):
