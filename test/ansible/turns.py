@@ -291,6 +291,15 @@ class Turns(unittest.TestCase):
                 several = 2 if "--limit" in more else 5
                 self.assertIn("this run would replace %d routers, and no mesh_upgrade_hook does it: name one router with --limit" % several, out)
 
+    def test_may_be_the_new_machine(self):
+        """Where a mesh play had peered the new machine, the same command told to put another one in its place."""
+        for seconds, want in ((720, True), (90000, False)):
+            with self.subTest(seconds):
+                seen = self.seen("azure-1", ages=[{"what": "private_key", "peer": "", "seconds": seconds}])
+                code, out, _did = self.play("replace", "--limit", "azure-1", azure_1=seen)
+                self.assertEqual((2, True), (code, "azure-1 is drained and may go: put the new machine in its place" in out), out)
+                self.assertEqual(want, "unless this is the new one: its key is 12 minutes old, and wgmesh.router.undrain is all" in out, out)
+
     def test_drained_by_a_run(self):
         """Who drained a router of a run was told that it may go, and the run undrained it."""
         begun = self.seen("azure-1", True, drained_why="upgrade, run 4f2a")
