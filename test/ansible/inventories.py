@@ -900,7 +900,7 @@ class Options(unittest.TestCase):
     WRONG = {"int": "abc", "bool": "perhaps", "float": "fast", "list": {"a": 1}, "dict": 5}
     # What Ansible's own validator takes for another type, and Jinja or a module does not, or takes for something else.
     UNLIKE = {
-        "int": (True, 5.5), "bool": (2, [True]), "float": (True,), "list": (5, False), "dict": ([1],),
+        "int": (True, 5.5), "bool": (2, [True], "y", "t", "n"), "float": (True,), "list": (5, False), "dict": ([1],),
         "str": (False, ["a"], {"a": 1}), "path": (5, False, 5.5, ["a"]),
     }  # fmt: skip
     RIGHT = {"int": "5", "bool": "no", "float": "0.1", "list": "a,b", "dict": {"a": 1}, "str": 5, "path": "/tmp/x", "raw": [1]}

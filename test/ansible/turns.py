@@ -556,8 +556,18 @@ class Turns(unittest.TestCase):
             action.write_text(
                 "from ansible.plugins.action import ActionBase\n\n\nclass ActionModule(ActionBase):\n    def run(self, tmp=None, task_vars=None):\n"
                 "        tunnels = [] if 'results' in self._task.args else [dict.fromkeys(('router', 'peer'), task_vars['inventory_hostname'])]\n"
-                "        drawn = {'tunnels': tunnels, 'problems': [], 'troubles': [], 'lines': self._task.args.get('results')}\n"
+                "        drawn = {'tunnels': tunnels, 'problems': [], 'troubles': [], 'lines': self._task.args.get('results'), 'rotate': self._task.args.get('rotate')}\n"
                 "        return {'public': {'public_key': 'a', 'sealing_key': 'b'}, 'envelopes': [], 'pending': [], 'removed': [], **drawn}\n")
+
+    def test_rotates_all_or_nothing(self):
+        """With -e mesh_rotate_preshared_keys=1 only the key of tunnel 1 was new, and with y none."""
+        self.obedient()
+        seal = {"include_role": {"name": "wgmesh.router.mesh", "tasks_from": "seal"}, "vars": {"__mesh_plan": {"plan": {"preshared_keys": []}}}}
+        tasks = [seal, {"debug": {"msg": "rotates {{ __mesh_sealed.rotate }}"}}]
+        (self.root / "seal.yml").write_text(json.dumps([{"hosts": "azure-1", "gather_facts": False, "tasks": tasks}]))
+        for value, want in (("1", True), ("off", False)):
+            _code, out, _did = self.play(str(self.root / "seal.yml"), "-e", "mesh_rotate_preshared_keys=" + value)
+            self.assertIn("rotates [%s]" % want, out)
 
     def site(self, *plays):
         """A playbook of somebody's own, of several of ours in one run: the names, each with the mesh if it is not all of them."""

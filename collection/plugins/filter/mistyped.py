@@ -83,6 +83,9 @@ WORDS = {
 # What Ansible's validator makes one of that type of, and Jinja and the modules do not. A site or zone may be a number.
 UNLIKE = {"int": (bool,), "float": (bool,), "list": (bool, int, float), "path": (bool, int, float, list, dict), "str": (bool, list, dict)}
 
+# The words that Jinja's filter bool knows. Ansible's validator knows more, which Jinja takes for false.
+BOOLEAN = ("true", "false", "yes", "no", "on", "off", "1", "0")
+
 ROLES = ("mesh", "router", "routes")
 
 # Files that a play writes at its end, on the controller.
@@ -256,6 +259,8 @@ def wrong(variables, option, spec):
 
 def unlike(kind, value):
     """Report whether a value is none of a type, although Ansible takes it for one."""
+    if kind == "bool":
+        return isinstance(value, str) and value.lower() not in BOOLEAN
     return isinstance(value, UNLIKE.get(kind, ())) or kind == "int" and isinstance(value, float) and value % 1 != 0
 
 
