@@ -229,6 +229,7 @@ ACCEPTED = {
 REFUSED = {
     "another group": (inventory("vpn"), [], "the group routers is not in the inventory: put the routers into it, or set mesh_group"),
     "a group that does not exist": (inventory(), ["-e", "mesh_group=rooters"], "the group rooters is not in the inventory"),
+    "no group": (inventory(), ["-e", "mesh_group="], "the group '' is not in the inventory"),
     "an empty group": ({"all": {"hosts": {"db-1": {}}, "children": {"routers": {}}}}, [], "the group routers has no hosts"),
     "no inventory at all": ({}, [], "the group routers is not in the inventory"),
     "mesh_group for one of them": (
@@ -780,6 +781,9 @@ class Test(unittest.TestCase):
                 self.assertIn("this run would reset 2 routers: name one with --limit, or all of the mesh with -e mesh_reset_all=true", out)
                 self.assertNotIn("Connection refused", out)
         gone = inventory(aws_1={"mesh_state": "absent"}, everywhere={"ansible_host": "127.0.0.{{ mesh_id }}", "ansible_port": 1})
+        for play in ("reset", "mesh", "remove"):  # a reset of one took all for absent, and asked for no option
+            _code, out = self.play(tree, "wgmesh.router." + play, "-e", "mesh_state=absent")
+            self.assertEqual((1, 1), (out.count("FAILED!"), out.count("the mesh - mesh_state: given with -e, it is for all routers and overrides")), out)
         for case, more in ((tree, ("--limit", "aws-1")), (tree, ("-e", "mesh_reset_all=true")), (gone, ())):
             with self.subTest(more):
                 self.assertIn("Connection refused", self.play(case, "wgmesh.router.reset", *more)[1])
@@ -968,6 +972,7 @@ class Options(unittest.TestCase):
             "x: mesh_wait: got %s..., expected a whole number, 0 or more" % ("a " * 19)[:37]: {"mesh_wait": "a\n" * 100},
             "x: mesh_wait: got b, expected a whole number, 0 or more (and 1 more)": {"mesh_drain_wait": "a", "mesh_wait": "b"},
             "x: mesh_wait: got nothing, expected a whole number, 0 or more": {"mesh_wait": None},
+            "x: mesh_report_file: got /nope/x.json, expected a file in a folder that is there": {"mesh_report_file": "/nope/x.json"},
             "": {"mesh_endpoint_port_base": None, "mesh_report_file": None, "mesh_upgrade_wait": "not of this play", "mesh_settle": "{{ later }}"},
         }.items():
             self.assertEqual(want, mistyped(["x"], {"x": {**needed, **options}}, of))
@@ -1043,7 +1048,7 @@ class AsItIs(unittest.TestCase):
 class Extra(unittest.TestCase):
     """What is given with -e goes before what a play or a task sets."""
 
-    # Patience where a router joins by itself; remove looks whether it was heard; and -e mesh_state is somebody's word for all.
+    # Patience where a router joins by itself; -e mesh_state is refused.
     KNOWN = {"join.yml: mesh_contact_timeout", "join.yml: mesh_task_timeout", "join.yml: mesh_settle", "remove.yml: mesh_state", "absent.yml: mesh_state"}
 
     def test_nobody_sets_an_option(self):

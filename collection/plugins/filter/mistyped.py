@@ -61,12 +61,11 @@ from ansible.errors import AnsibleError
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.module_utils.common.yaml import yaml_load  # by libyaml where there is one
 from ansible.parsing.dataloader import DataLoader
-from ansible.parsing.splitter import parse_kv
 from ansible.utils.display import Display
 
 from ansible_collections.wgmesh.router.plugins.filter.hookable import hookable
 from ansible_collections.wgmesh.router.plugins.filter.members import FIELDS
-from ansible_collections.wgmesh.router.plugins.filter.objections import read
+from ansible_collections.wgmesh.router.plugins.filter.objections import extra, read
 from ansible_collections.wgmesh.router.plugins.plugin_utils.answers import listed
 from ansible_collections.wgmesh.router.plugins.plugin_utils.site import cut
 
@@ -89,7 +88,7 @@ BOOLEAN = ("true", "false", "yes", "no", "on", "off", "1", "0")
 ROLES = ("mesh", "router", "routes")
 
 # Files that a play writes at its end, on the controller.
-WRITTEN = ("mesh_adopt_file", "mesh_preview_file")
+WRITTEN = ("mesh_adopt_file", "mesh_preview_file", "mesh_report_file")
 
 # The options of plays, which no role has (docs/variables.md), and what a play of each runs.
 RAW_OF_PLAYS = {"mesh_add": "router/main", "mesh_join_address": "", "mesh_join_port": "", "mesh_remove": "mesh/remove", "router_hosts": "router/main"}
@@ -130,21 +129,6 @@ def mistyped(names, hostvars, entries, others=()):
     # What all of several have was most likely said once.
     lines = [line if len(hosts) == len(names) > 1 else "%s: %s" % (listed(hosts), line) for line, hosts in found.items()]
     return " ".join(lines[:1] + ["(and %d more)" % (len(lines) - 1)] * (len(lines) > 1))
-
-
-def extra(loader):
-    """The names that were given with -e, and whether in a file, as those of AWX are. A file is read as Ansible did
-    when it began, from another folder: it has it still."""
-    for text in context.CLIARGS.get("extra_vars") or ():
-        text = str(text).strip()
-        try:
-            if text[:1] == "@":
-                found = loader.load_from_file(os.path.abspath(os.path.expanduser(text[1:])))
-            else:
-                found = yaml.safe_load(text) if text[:1] in ("{", "[") else {} if text[:1] in ("/", ".") else parse_kv(text)
-        except (yaml.YAMLError, AnsibleError):
-            continue  # Ansible has said so
-        yield from ((name, text[:1] == "@") for name in found or () if isinstance(name, str))
 
 
 def misspelt(names, hostvars, loader):

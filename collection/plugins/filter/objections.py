@@ -72,7 +72,10 @@ import re
 
 import yaml
 
+from ansible import context
 from ansible.errors import AnsibleError
+from ansible.parsing.dataloader import DataLoader
+from ansible.parsing.splitter import parse_kv
 from jinja2 import Undefined
 from jinja2.exceptions import UndefinedError
 
@@ -109,6 +112,8 @@ def objections(said, groups, hostvars, targeted, also=(), limit="", absent=False
     lines = forged([name for name in groups["all"] if name in hostvars], hostvars)
     if lines:
         return lines
+    if "mesh_state" in dict(extra(getattr(hostvars, "_loader", None) or DataLoader())):
+        return ["mesh_state: given with -e, it is for all routers and overrides the inventory: leave it out, and run again"]
     found = routers(said, groups, hostvars)
     if not found:
         return [nobody(said, groups, hostvars)]
@@ -163,6 +168,21 @@ def objections(said, groups, hostvars, targeted, also=(), limit="", absent=False
     return lines or [line for variable in [*SHARED, *also] for line in differing(variable, {name: values[name][variable] for name in present})]
 
 
+def extra(loader):
+    """The names that were given with -e, and whether in a file, as those of AWX are. A file is read as Ansible did
+    when it began, from another folder: it has it still."""
+    for text in context.CLIARGS.get("extra_vars") or ():
+        text = str(text).strip()
+        try:
+            if text[:1] == "@":
+                found = loader.load_from_file(os.path.abspath(os.path.expanduser(text[1:])))
+            else:
+                found = yaml.safe_load(text) if text[:1] in ("{", "[") else {} if text[:1] in ("/", ".") else parse_kv(text)
+        except (yaml.YAMLError, AnsibleError):
+            continue  # Ansible has said so
+        yield from ((name, text[:1] == "@") for name in found or () if isinstance(name, str))
+
+
 def spelt(host):
     """Return an address as others spell it, too, and a name as it is."""
     try:
@@ -210,7 +230,7 @@ def nobody(said, groups, hostvars):
         missing = "the hosts of the group %s have another mesh_group"
     else:
         missing = "the group %s has no hosts" if wanted[0] in groups else "the group %s is not in the inventory"
-    return (missing + ": put the routers into it, or set mesh_group to the group that has them") % wanted[0]
+    return (missing + ": put the routers into it, or set mesh_group to the group that has them") % (wanted[0] or "''")
 
 
 def read(variables, name, default):
