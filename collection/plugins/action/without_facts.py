@@ -9,7 +9,7 @@ taken over would say by one which site it is of, or which file of the controller
 
 from __future__ import annotations
 
-from ansible.errors import AnsibleConnectionFailure
+from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible.utils.unsafe_proxy import wrap_var
 
@@ -46,8 +46,8 @@ class ActionModule(ActionBase):
         except wgmesh.Refusal as refusal:
             self._connection._shell.tmpdir = None  # the host says too much even of its end
             return refusal.result()
-        except AnsibleConnectionFailure as err:
-            raise wgmesh.out_of_reach(err) from None
+        except AnsibleError as err:
+            raise wgmesh.disarmed(err) from None
 
 
 def accept(answer):

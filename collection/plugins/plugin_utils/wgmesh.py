@@ -181,12 +181,10 @@ class ActionModule(ActionBase):
             password = PASSWORD.search(str(err))
             if password:  # as an error it would end a loop in ansible-core 2.14
                 return answers.failed(*(password[0], "correct ansible_become_password") if password[1] == "Incorrect" else self._wants_password())
-            if not isinstance(err, AnsibleConnectionFailure):
-                raise
-            unreached = out_of_reach(err)
-            if self._alone(task_vars):
-                return {**answers.failed(*causes.gone(str(unreached))), "no_answer": True}
-            raise unreached from None
+            told = disarmed(err)
+            if isinstance(told, AnsibleConnectionFailure) and self._alone(task_vars):
+                return {**answers.failed(*causes.gone(str(told))), "no_answer": True}
+            raise told from None
         except BaseException as err:  # the timeout is not an Exception, and its class is not public
             if "Timeout" not in type(err).__name__:
                 raise
@@ -403,9 +401,12 @@ def one_line(script):
     return " ".join(line.strip() for line in script.splitlines())
 
 
-def out_of_reach(err):
-    """The same error, whose text is ssh's and the other end's."""
-    return AnsibleConnectionFailure(answers.printable(str(err)[:answers.LONGEST_LINE], lines=True))
+def disarmed(err):
+    """The same error where its text may be ssh's and the other end's: that of a transfer has no class of its own."""
+    kind = AnsibleConnectionFailure if isinstance(err, AnsibleConnectionFailure) else type(err)
+    if kind not in (AnsibleConnectionFailure, AnsibleError):
+        return err  # of a variable, say: it is the user's
+    return kind(answers.printable(str(err)[:answers.LONGEST_LINE], lines=True))
 
 
 @contextlib.contextmanager
