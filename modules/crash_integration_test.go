@@ -38,9 +38,8 @@ type crash struct {
 	alone   bool                      // what the run starts is not killed with it
 }
 
-// rounds is how often the sweep is made. Calls are counted for each thread, and
-// Go shares the work among its threads differently each time, so that more
-// rounds meet more points: WGMESH_CRASH=20.
+// rounds is how often the sweep is made. Calls are counted for each thread, and Go shares the work
+// among its threads differently each time, so that more rounds meet more points: WGMESH_CRASH=20.
 func rounds(t *testing.T) int {
 	t.Helper()
 	n := must.Get(strconv.Atoi(cmp.Or(os.Getenv("WGMESH_CRASH"), "1")))(t, "WGMESH_CRASH: expected a number of rounds")
@@ -52,9 +51,8 @@ func rounds(t *testing.T) int {
 const changing = "openat,write,fsync,fchmod,fchmodat,fchown,fchownat,renameat,renameat2,linkat,unlinkat,mkdirat," +
 	"sendto,sendmsg,connect,clone3,execve"
 
-// TestCrash kills modules at one system call after another. Whatever was on the
-// disk before or would be after is there whole, the next run converges, and the
-// one after it has nothing to do.
+// TestCrash kills modules at one system call after another. Whatever was on the disk before or
+// would be after is there whole, the next run converges, and the one after it has nothing to do.
 func TestCrash(t *testing.T) {
 	nettest.Need(t, "strace", "wg", "wg-quick", "bird")
 	binary, ns := nettest.Wgmesh(t, "modules"), nettest.New(t, "crash")
@@ -272,8 +270,7 @@ func (c crash) finish(t *testing.T) {
 	}
 }
 
-// files reads the folder, without temporary files, which nobody reads, and
-// sockets.
+// files reads the folder, without temporary files, which nobody reads, and sockets.
 func (c crash) files(t *testing.T) map[string]string {
 	t.Helper()
 	out := map[string]string{}
@@ -300,8 +297,7 @@ func (c crash) kill(t *testing.T, n int) (trace string, killed bool) {
 	return "", false
 }
 
-// strace runs the module under strace and returns the trace, in which no
-// content is.
+// strace runs the module under strace and returns the trace, in which no content is.
 func (c crash) strace(t *testing.T, args ...string) string {
 	t.Helper()
 	log := filepath.Join(t.TempDir(), "trace")
@@ -349,10 +345,9 @@ var (
 	before  = regexp.MustCompile(`^\d+ +`)
 )
 
-// ordered runs the module once and follows its calls: a file gets its name when
-// its content is safe, is never written under its name, and the run ends when
-// its names are safe. So after a cut at any point it is the old one or the new
-// one.
+// ordered runs the module once and follows its calls: a file gets its name when its content is
+// safe, is never written under its name, and the run ends when its names are safe. So after a cut
+// at any point it is the old one or the new one.
 func (c crash) ordered(t *testing.T) {
 	t.Helper()
 	d := disk{dirty: map[string]bool{}, unnamed: map[string]bool{}}

@@ -182,9 +182,8 @@ func (f *tasks) collect(t *testing.T, node any) {
 // inBrackets is what a filter is given.
 var inBrackets = regexp.MustCompile(`\([^()]*\)`)
 
-// bounded reports whether an expression can only be members of the group: it
-// takes some of them, or it is an item of a loop over them, or the item that an
-// earlier loop over them had.
+// bounded reports whether an expression can only be members of the group: it takes some of them, or
+// it is an item of a loop over them, or the item that an earlier loop over them had.
 func (f *tasks) bounded(expression string, at task) bool {
 	e := strings.TrimSpace(strings.Trim(strings.TrimSpace(expression), "{}"))
 	if rest, found := strings.CutPrefix(e, "groups[mesh_group]"); found {

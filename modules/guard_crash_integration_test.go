@@ -25,9 +25,8 @@ type trial struct {
 	state func() string // all that the change touches, on the disk and live
 }
 
-// TestGuardCrash kills a guarded change, its way back and its confirmation at one
-// system call after another. At every point the router is whole: as before, or, once
-// confirmed, as after.
+// TestGuardCrash kills a guarded change, its way back and its confirmation at one system call after
+// another. At every point the router is whole: as before, or, once confirmed, as after.
 func TestGuardCrash(t *testing.T) {
 	nettest.Need(t, "strace", "setsid", "wg", "wg-quick", "bird", "birdc")
 	binary, ns := nettest.Wgmesh(t, "modules"), nettest.New(t, "guard")

@@ -32,11 +32,10 @@ import (
 	"github.com/wgmesh/router/pkg/gate"
 )
 
-// TestLies has routers that were taken over answer whatever they like, to the real
-// plays under the real Ansible, oldest and newest. No packet is sent: the routers
-// are folders, and this program stands in for theirs. What computes (plan, keys,
-// pre-shared keys, the gate) is the modules' own code; what would change a host is
-// noted down.
+// TestLies has routers that were taken over answer whatever they like, to the real plays under the
+// real Ansible, oldest and newest. No packet is sent: the routers are folders, and this program
+// stands in for theirs. What computes (plan, keys, pre-shared keys, the gate) is the modules' own
+// code; what would change a host is noted down.
 //
 // Three routers are honest. The oracle: their tunnels among each other are the same
 // as without any lie, byte for byte; each of them ends its run; and a liar is named.
@@ -728,8 +727,7 @@ func (p player) answer(module string) map[string]any {
 	return p.documented(module)
 }
 
-// documented is an answer of a module that has all that its documentation says, and
-// nothing in it.
+// documented is an answer of a module that has all that its documentation says, and nothing in it.
 func (p player) documented(module string) map[string]any {
 	answer := map[string]any{"changed": false}
 	text, err := os.ReadFile(

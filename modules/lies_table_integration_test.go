@@ -75,8 +75,7 @@ func stolen(p player, of, field string) any {
 
 const esc = "\x1b[2J\x1b]0;owned\x07\r\u009b31m\u202eok: [office-1]\u2066\u200b##vso[task.x]y ##[z]"
 
-// lies are the table of TestLies. Each is told to honest routers with a lower and
-// with a higher id.
+// lies are the table of TestLies. Each is told to honest routers with a lower and with a higher id.
 var lies = []lie{
 	// Speaking in the name of another router (C1).
 	told("calls itself the victim", set("name", victim)),

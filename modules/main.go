@@ -1,10 +1,8 @@
-// Command wgmesh holds all modules of the collection wgmesh.router in one
-// binary, so that they share their code and reach a router in one piece, and
-// the commands that a router runs by itself.
+// Command wgmesh holds all modules of the collection wgmesh.router in one binary, so that they
+// share their code and reach a router in one piece, and the commands that a router runs by itself.
 //
-// Ansible starts it as "wgmesh MODULE" with the arguments as JSON on standard
-// input. Under the name of a module it is a plain binary module, which gets the
-// name of a file of arguments.
+// Ansible starts it as "wgmesh MODULE" with the arguments as JSON on standard input. Under the name
+// of a module it is a plain binary module, which gets the name of a file of arguments.
 package main
 
 import (

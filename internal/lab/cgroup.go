@@ -177,10 +177,9 @@ const (
 	watchesOfTunnel = 1
 )
 
-// roomToWatch refuses a lab that would exhaust the machine's inotify instances:
-// its hosts would hang at boot without a word, and other labs' tunnels fail.
-// The lab does not raise the limit, because that is the host's. The others are what
-// profiles add.
+// roomToWatch refuses a lab that would exhaust the machine's inotify instances: its hosts would
+// hang at boot without a word, and other labs' tunnels fail. The lab does not raise the limit,
+// because that is the host's. The others are what profiles add.
 func roomToWatch(routers, others int, userspace bool) error {
 	text, err := os.ReadFile(watchLimit)
 	if err != nil {

@@ -131,10 +131,9 @@ func (l *lab) ofImage(image, path string) ([]byte, error) {
 	return nil, os.ErrNotExist
 }
 
-// container starts one host. The overlay is mounted in a mount namespace of the
-// container's own, so that it is gone with the last process and never seen
-// outside. $0 is the host's name; then come the overlay's options, the mount
-// point and the command.
+// container starts one host. The overlay is mounted in a mount namespace of the container's own, so
+// that it is gone with the last process and never seen outside. $0 is the host's name; then come
+// the overlay's options, the mount point and the command.
 const container = `
 mkdir -p /run/systemd/nspawn
 mount -t tmpfs tmpfs /run/systemd/nspawn

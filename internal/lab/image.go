@@ -22,8 +22,7 @@ import (
 //go:embed base.sh
 var baseRecipe string
 
-// images makes sure that the root file systems are in the cache and gives their
-// layers.
+// images makes sure that the root file systems are in the cache and gives their layers.
 func (l *lab) images(ctx context.Context, wanted []image) (layers, error) {
 	out := layers{Routers: map[string][]string{}}
 	if strings.ContainsAny(l.cache, `:,'"\`) {

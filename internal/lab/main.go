@@ -1,7 +1,6 @@
-// Package lab makes the hosts of any wgmesh.router inventory on one Linux machine:
-// booted systemd containers for the routers, light ones for the nodes behind
-// them, and the sites' gateways and the internet between them as network
-// namespaces. See `lab help`.
+// Package lab makes the hosts of any wgmesh.router inventory on one Linux machine: booted systemd
+// containers for the routers, light ones for the nodes behind them, and the sites' gateways and the
+// internet between them as network namespaces. See `lab help`.
 package lab
 
 import (

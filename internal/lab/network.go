@@ -30,9 +30,8 @@ var forwarder = []string{
 	"ipv4/icmp_ratelimit=0", "ipv6/icmp/ratelimit=0",
 }
 
-// fresh gives a host what a distribution gives a new machine: it forwards nothing
-// and filters reverse paths loosely. Without it a namespace takes over what the
-// lab's own machine has set.
+// fresh gives a host what a distribution gives a new machine: it forwards nothing and filters
+// reverse paths loosely. Without it a namespace takes over what the lab's own machine has set.
 var fresh = []string{
 	"ipv4/ip_forward=0", "ipv6/conf/all/forwarding=0",
 	"ipv4/conf/all/rp_filter=2", "ipv4/conf/default/rp_filter=2",

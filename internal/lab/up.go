@@ -189,8 +189,7 @@ func (l *lab) papers(ctx context.Context, inv topology.Inventory) error {
 	)
 }
 
-// hostKeys are the keys of the bases, for known_hosts: each base has one for all of
-// its hosts.
+// hostKeys are the keys of the bases, for known_hosts: each base has one for all of its hosts.
 func (l *lab) hostKeys() ([]byte, error) {
 	bases := []string{l.Layers.Node[0]}
 	for _, layers := range l.Layers.Routers {

@@ -22,8 +22,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Need fails the test when the machine lacks root or a tool: a test that is skipped
-// proves nothing.
+// Need fails the test when the machine lacks root or a tool: a test that is skipped proves nothing.
 func Need(t testing.TB, tools ...string) {
 	t.Helper()
 	require.Zero(t, os.Geteuid(), "this test needs root, for a network namespace")

@@ -21,9 +21,8 @@ type Answer struct {
 
 var answer = regexp.MustCompile(`(?m)^\[(\d+)\.(\d{6})\] \d+ bytes from .*icmp_seq=(\d+) `)
 
-// Answers reads the output of `ping -D`, in the order in which the answers came. What
-// was answered twice counts once. A number of 16 bits begins anew at 0 (RFC 792); here it
-// goes on.
+// Answers reads the output of `ping -D`, in the order in which the answers came. What was answered
+// twice counts once. A number of 16 bits begins anew at 0 (RFC 792); here it goes on.
 func Answers(text string) []Answer {
 	const turn = 1 << 16
 	var out []Answer
@@ -111,9 +110,8 @@ type Session struct {
 	Since time.Time // when it came into this state
 }
 
-// Sessions reads `birdc show protocols` at a moment that is not before what it says. BIRD
-// says the time of day alone, of the last 20 hours; what is older has a date, and no
-// fault of ours made it.
+// Sessions reads `birdc show protocols` at a moment that is not before what it says. BIRD says the
+// time of day alone, of the last 20 hours; what is older has a date, and no fault of ours made it.
 func Sessions(text string, now time.Time) []Session {
 	var out []Session
 	for line := range strings.Lines(text) {

@@ -251,8 +251,7 @@ func (o Options) text(have bird.Have, src bird.Sources) ([]byte, error) {
 	return bird.Render(o.Config, src), nil
 }
 
-// established names the routers whose sessions are up, as the inventory calls
-// them.
+// established names the routers whose sessions are up, as the inventory calls them.
 func established(o Options, up []string) []string {
 	names := []string{}
 	for _, n := range o.Neighbors {

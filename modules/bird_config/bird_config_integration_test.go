@@ -22,8 +22,7 @@ import (
 	"github.com/wgmesh/router/pkg/plan"
 )
 
-// startBird runs BIRD in a network namespace of its own, with the
-// distribution's file on disk.
+// startBird runs BIRD in a network namespace of its own, with the distribution's file on disk.
 func startBird(t *testing.T, conf, socket string) nettest.Namespace {
 	t.Helper()
 	ns := nettest.New(t, "birdconf")
@@ -294,8 +293,7 @@ func TestRehearseStart(t *testing.T) {
 	}
 }
 
-// BIRD takes the configuration of every router of every mesh that pkg/mesh
-// has as a golden file.
+// BIRD takes the configuration of every router of every mesh that pkg/mesh has as a golden file.
 func TestPlansOfTheMesh(t *testing.T) {
 	files := must.Get(filepath.Glob("../../pkg/mesh/testdata/*/*.json"))(t)
 	checked := 0

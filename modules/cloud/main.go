@@ -1,8 +1,7 @@
-// Command wgmesh-cloud holds the modules that speak to a cloud's API, and the
-// commands by which a router joins the mesh, keeps the cloud's route tables right and
-// publishes its SSH host key, and the preview, which only a controller runs. They are not in
-// wgmesh, because the vendors' SDKs, HTTP
-// and TLS would more than double what every router keeps and every task loads.
+// Command wgmesh-cloud holds the modules that speak to a cloud's API, and the commands by which a
+// router joins the mesh, keeps the cloud's route tables right and publishes its SSH host key, and
+// the preview, which only a controller runs. They are not in wgmesh, because the vendors' SDKs,
+// HTTP and TLS would more than double what every router keeps and every task loads.
 //
 // Ansible starts it as "wgmesh MODULE", as it starts the other one.
 package main

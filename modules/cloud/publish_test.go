@@ -81,8 +81,7 @@ func publish(t *testing.T, at place, args ...string) (status int, said string) {
 	return status, out.String() + errOut.String()
 }
 
-// A place is where a cloud keeps the key, in its stand-in, and how its API is made to
-// refuse it.
+// A place is where a cloud keeps the key, in its stand-in, and how its API is made to refuse it.
 type place struct {
 	api, metadata string
 	values        map[string]string

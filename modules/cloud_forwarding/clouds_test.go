@@ -41,9 +41,8 @@ func TestMistakesInOrder(t *testing.T) {
 	}
 }
 
-// A write arrives and its answer gets lost, whole or from the middle on. When asked
-// again the cloud shows that it was done. Where it never answers again nobody knows,
-// and the module says changed.
+// A write arrives and its answer gets lost, whole or from the middle on. When asked again the cloud
+// shows that it was done. Where it never answers again nobody knows, and the module says changed.
 func TestLostAnswers(t *testing.T) {
 	for name, middle := range map[string]bool{"whole": false, "from the middle on": true} {
 		t.Run("aws, "+name, func(t *testing.T) {

@@ -236,8 +236,7 @@ func TestGCPVanishes(t *testing.T) {
 		"notFound: The resource '"+gcp.Router+"' was not found (request req-gcp); check ")
 }
 
-// Where another field has drifted so that an update would restart the VM,
-// nothing happens.
+// Where another field has drifted so that an update would restart the VM, nothing happens.
 func TestGCPNeverRestarts(t *testing.T) {
 	f := newGCP(t)
 	f.Restart = true

@@ -32,10 +32,9 @@ import (
 	"github.com/wgmesh/router/internal/nettest"
 )
 
-// A network is a network namespace with nothing but loopback, on which the
-// metadata service has its real address, and a proxy that leads to a stand-in for
-// whatever API is asked for. In it the real program runs as on a VM: no option
-// says where anything is.
+// A network is a network namespace with nothing but loopback, on which the metadata service has its
+// real address, and a proxy that leads to a stand-in for whatever API is asked for. In it the real
+// program runs as on a VM: no option says where anything is.
 //
 // The namespace belongs to the test's thread and ends with it. Subtests run on
 // other threads: have none.
@@ -175,11 +174,10 @@ func (n *network) module(t *testing.T, o options) map[string]any {
 	return result
 }
 
-// The program as it is shipped, where no option and no variable says where the
-// clouds are: it asks the metadata services at their own addresses and never by
-// the proxy of the environment, and the APIs of all partitions and sovereign
-// clouds under their names, by the proxy. AWS's metadata service is first AWS's
-// own stand-in, which takes version 2 only.
+// The program as it is shipped, where no option and no variable says where the clouds are: it asks
+// the metadata services at their own addresses and never by the proxy of the environment, and the
+// APIs of all partitions and sovereign clouds under their names, by the proxy. AWS's metadata
+// service is first AWS's own stand-in, which takes version 2 only.
 func TestProgramInItsOwnNetwork(t *testing.T) {
 	dir := t.TempDir()
 	program, mock := filepath.Join(dir, "wgmesh-cloud"), filepath.Join(dir, "imds")

@@ -28,8 +28,7 @@ func items(t *testing.T, m moto.Server, table string) map[string]string {
 	return out
 }
 
-// Two route tables of a VPC, two routers' interfaces, a route that is nobody's to
-// move, by moto.
+// Two route tables of a VPC, two routers' interfaces, a route that is nobody's to move, by moto.
 func TestAWSByMoto(t *testing.T) {
 	f := newAWS(t) // for its environment and metadata service
 	m := moto.Start(t, "../../build/venv-moto", "cn-north-1")

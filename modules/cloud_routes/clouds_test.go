@@ -185,9 +185,8 @@ var task rig.Task = func(dmi fstest.MapFS) ansible.Module {
 	return ansible.New(p.Plan, ansible.Unlocked())
 }
 
-// A write arrives and its answer gets lost. When asked again the cloud shows that
-// it was done, and the module says that it has changed something. It says so too
-// where no write is ever answered.
+// A write arrives and its answer gets lost. When asked again the cloud shows that it was done, and
+// the module says that it has changed something. It says so too where no write is ever answered.
 func TestLostAnswers(t *testing.T) {
 	type cloud struct {
 		o    options

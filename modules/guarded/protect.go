@@ -54,9 +54,8 @@ func (o Options) ValidateGuard() error {
 	return nil
 }
 
-// Protect puts a plan under the guard: its Apply keeps what it touches before it
-// touches it, and tells whom the router worked with before. touch adds what
-// the plan is about to change.
+// Protect puts a plan under the guard: its Apply keeps what it touches before it touches it, and
+// tells whom the router worked with before. touch adds what the plan is about to change.
 func (o Options) Protect(p *ansible.Plan, touch func(*guard.Change) error) error {
 	return o.protect(guard.Host(), defaultBird(), p, touch)
 }

@@ -21,8 +21,7 @@ import (
 	"github.com/wgmesh/router/pkg/wg"
 )
 
-// birdTime is what BIRD may take to go back: one that hangs must not keep the
-// tunnels from it.
+// birdTime is what BIRD may take to go back: one that hangs must not keep the tunnels from it.
 const birdTime = 20 * time.Second
 
 // systemdTime is the same for systemd.

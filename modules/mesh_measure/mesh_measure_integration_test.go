@@ -20,9 +20,8 @@ import (
 	"github.com/wgmesh/router/internal/nettest"
 )
 
-// A pair is two routers in network namespaces with one tunnel of userspace
-// WireGuard between them, over IPv4 or IPv6. The module runs in a, and for its
-// server in b, as the binary does on a router.
+// A pair is two routers in network namespaces with one tunnel of userspace WireGuard between them,
+// over IPv4 or IPv6. The module runs in a, and for its server in b, as the binary does on a router.
 type pair struct {
 	binary          string
 	ns              map[string]nettest.Namespace

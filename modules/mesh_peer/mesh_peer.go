@@ -129,8 +129,7 @@ func Plan(ctx context.Context, o Options) (ansible.Plan, error) {
 	return out, nil
 }
 
-// told is what the other router needs to know, and nothing about the tunnels to
-// third ones.
+// told is what the other router needs to know, and nothing about the tunnels to third ones.
 func told(result map[string]any) map[string]any {
 	out := map[string]any{}
 	for _, key := range []string{"public", "envelopes", "psks", "known", "pending"} {

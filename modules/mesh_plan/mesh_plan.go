@@ -82,8 +82,7 @@ func Plan(_ context.Context, o Options) (ansible.Plan, error) {
 	}, nil
 }
 
-// leaveOut makes those routers absent that gate_file keeps out, and returns their
-// names.
+// leaveOut makes those routers absent that gate_file keeps out, and returns their names.
 func (o Options) leaveOut() (out, warnings []string, err error) {
 	if o.GateFile == "" {
 		return nil, nil, nil

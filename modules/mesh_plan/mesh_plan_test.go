@@ -165,8 +165,7 @@ sites:`, 1) + "gate_file: " + gate + "\n"
 
 const hostKey = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGd4CoQyoAVOEVgo8YkTSNFqyxXT2Njq0dTRmXb1fXdK"
 
-// The documentation has the options and defaults of the module, and plans its
-// own example.
+// The documentation has the options and defaults of the module, and plans its own example.
 func TestDocumentation(t *testing.T) {
 	parts := docParts(t, stub)
 	documented := map[string]any{}

@@ -1,6 +1,5 @@
-// Package meshpreview is the module mesh_preview: what becomes of a mesh when its
-// inventory changes, and what is left of it when something fails. It computes and
-// changes nothing.
+// Package meshpreview is the module mesh_preview: what becomes of a mesh when its inventory
+// changes, and what is left of it when something fails. It computes and changes nothing.
 //
 // It is in wgmesh-cloud, the program that routers have no use for: it runs on the
 // controller, and every router would have to keep its 100 kB.

@@ -199,9 +199,8 @@ func notEnabled(units []string, text string) (off []string, err error) {
 	return off, nil
 }
 
-// look adds when the keys and the image of a router were made, what it waits for, and what
-// runs beside BIRD.
-// Nothing of it decides about its health, so what cannot be read is not known.
+// look adds when the keys and the image of a router were made, what it waits for, and what runs
+// beside BIRD. Nothing of it decides about its health, so what cannot be read is not known.
 func look(root string, seen *status.Observation) {
 	file := func(what, path string) {
 		if info, err := os.Lstat(filepath.Join(root, path)); err == nil {

@@ -75,8 +75,7 @@ func texts(list any) (out []string) {
 	return out
 }
 
-// The file of metrics is most wanted when something is wrong; check mode
-// leaves no file.
+// The file of metrics is most wanted when something is wrong; check mode leaves no file.
 func TestMetricsFile(t *testing.T) {
 	o := options(t)
 	path := filepath.Join(t.TempDir(), "wgmesh.prom")

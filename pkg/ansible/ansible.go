@@ -28,14 +28,12 @@ type Plan struct {
 	// Apply makes the change and returns what came of it, also when it fails
 	// half-way. It is never called in check mode or without Changed.
 	Apply func(ctx context.Context) (Outcome, error)
-	// Rehearse asks, in check mode and when there is something to apply, whether
-	// Apply would be allowed, and returns what stands against it as warnings. It
-	// writes nothing. It may be nil.
+	// Rehearse asks, in check mode and when there is something to apply, whether Apply would be
+	// allowed, and returns what stands against it as warnings. It writes nothing. It may be nil.
 	Rehearse func(ctx context.Context) (warnings []string)
-	// Record does what is not a change of the host, such as to write a file of
-	// metrics of what was seen, or to measure. It runs on every run but in check
-	// mode, also when the plan comes with an error, and returns what Return is to
-	// have besides.
+	// Record does what is not a change of the host, such as to write a file of metrics of what was
+	// seen, or to measure. It runs on every run but in check mode, also when the plan comes with an
+	// error, and returns what Return is to have besides.
 	Record func(ctx context.Context) (map[string]any, error)
 	// Return holds further result keys. A plan that comes with an error may have
 	// them too, to report what was found.
@@ -93,10 +91,9 @@ func (m Module) Patient() Module {
 	return m
 }
 
-// New makes a module of a function that plans a change from the options O, a
-// struct with json tags. Decode says how O is filled. When *O has a method
-// SetDefaults() it is called before, and when O has a method Validate() error,
-// after decoding.
+// New makes a module of a function that plans a change from the options O, a struct with json tags.
+// Decode says how O is filled. When *O has a method SetDefaults() it is called before, and when O
+// has a method Validate() error, after decoding.
 func New[O any](plan func(context.Context, O) (Plan, error), opts ...Option) Module {
 	return module(func(ctx context.Context, raw []byte) (Plan, error) {
 		o := new(O)
@@ -138,10 +135,9 @@ func (m Module) Run(argv []string, in io.Reader, out io.Writer) int {
 	return 0
 }
 
-// A Reconciler brings one part of a host from what there is to what is wanted. It is
-// the one shape of a domain. Observe never writes, Diff does no I/O, and Apply decides
-// nothing: it makes the change of a delta and returns what came of it, also when it
-// fails half-way.
+// A Reconciler brings one part of a host from what there is to what is wanted. It is the one shape
+// of a domain. Observe never writes, Diff does no I/O, and Apply decides nothing: it makes the
+// change of a delta and returns what came of it, also when it fails half-way.
 //
 // Domains do not import this package, and modules call them by their own types: a
 // generic caller would cost wgmesh 80 kB, most of it the names of its instances.

@@ -18,11 +18,10 @@ import (
 // Decode fills the struct that target points to from a JSON object of options.
 // Keys that begin with _ansible_ are Ansible's own and are skipped.
 //
-// It is lenient, because templating turns values into strings, and goes by the
-// Go type at any depth: "51820" fills an int, "yes" and 1 fill a bool, 1 fills
-// a string, "a,b" or a single value fills a list, a string of JSON fills a map
-// or struct, and null leaves what is there. Types with UnmarshalText, such as
-// netip.Addr, read strings; those with UnmarshalJSON read anything.
+// It is lenient, because templating turns values into strings, and goes by the Go type at any
+// depth: "51820" fills an int, "yes" and 1 fill a bool, 1 fills a string, "a,b" or a single value
+// fills a list, a string of JSON fills a map or struct, and null leaves what is there. Types with
+// UnmarshalText, such as netip.Addr, read strings; those with UnmarshalJSON read anything.
 //
 // It is strict about names: an option that the struct does not have is refused
 // at any depth. All problems are reported together, each with its path. Those

@@ -85,9 +85,8 @@ func lock(ctx context.Context, path string, wait time.Duration) (unlock func(), 
 	}
 }
 
-// openLock opens or makes the lock file, and its folder. It refuses what only an
-// accident or an attack can have put there, and waits for none of it: a FIFO
-// would have open(2) wait forever.
+// openLock opens or makes the lock file, and its folder. It refuses what only an accident or an
+// attack can have put there, and waits for none of it: a FIFO would have open(2) wait forever.
 func openLock(path string) (*os.File, error) {
 	dir := filepath.Dir(path)
 	err := os.Mkdir(dir, 0o700)

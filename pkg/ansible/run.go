@@ -224,9 +224,8 @@ func describePanic(v any) string {
 	}
 }
 
-// render makes the text of a view for --diff, which compares line by line. A
-// string is taken as it is. Anything else is laid out like YAML with one value
-// on a line and sorted keys.
+// render makes the text of a view for --diff, which compares line by line. A string is taken as it
+// is. Anything else is laid out like YAML with one value on a line and sorted keys.
 func render(view any) string {
 	if view == nil {
 		return ""

@@ -93,8 +93,7 @@ func scalarText(src any) (string, bool) {
 	return "", false
 }
 
-// split makes a list of an array, of "a, b", of an array inside a string or of
-// one value.
+// split makes a list of an array, of "a, b", of an array inside a string or of one value.
 func split(src any) ([]any, bool) {
 	switch v := src.(type) {
 	case []any:
@@ -118,8 +117,7 @@ func split(src any) ([]any, bool) {
 	return nil, false
 }
 
-// plain turns the numbers of a JSON tree into int64 or float64, for options
-// of type any.
+// plain turns the numbers of a JSON tree into int64 or float64, for options of type any.
 func plain(src any) any {
 	switch v := src.(type) {
 	case json.Number:

@@ -22,8 +22,7 @@ func Required(pairs ...any) error {
 	return errors.Join(errs...)
 }
 
-// Exclusive takes pairs as Required does and reports when more than one of the
-// options is set.
+// Exclusive takes pairs as Required does and reports when more than one of the options is set.
 func Exclusive(pairs ...any) error {
 	var names []string
 	for name, set := range options(pairs) {

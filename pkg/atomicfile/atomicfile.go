@@ -1,11 +1,9 @@
-// Package atomicfile replaces, creates and removes files so that a reader, or
-// the machine after a power cut, finds either the old file or the new one and
-// never a part of it, and never finds content under a wider mode or another
-// owner than it was meant to have.
+// Package atomicfile replaces, creates and removes files so that a reader, or the machine after a
+// power cut, finds either the old file or the new one and never a part of it, and never finds
+// content under a wider mode or another owner than it was meant to have.
 //
-// It never follows a symbolic link in the last element of a path. It does not
-// make folders and keeps no backups. What a writer leaves that is killed, the next
-// writer of the same file removes.
+// It never follows a symbolic link in the last element of a path. It does not make folders and
+// keeps no backups. What a writer leaves that is killed, the next writer of the same file removes.
 package atomicfile
 
 import (
@@ -60,9 +58,8 @@ func Create(path string, data []byte, perm fs.FileMode) error {
 	return place(path, data, perm, -1, -1, os.Link)
 }
 
-// Remove unlinks the file path and makes that last. A path that is not there
-// is not an error. A symbolic link is removed, not what it points to; a folder is
-// refused.
+// Remove unlinks the file path and makes that last. A path that is not there is not an error. A
+// symbolic link is removed, not what it points to; a folder is refused.
 func Remove(path string) error {
 	err := syscall.Unlink(path)
 	switch {

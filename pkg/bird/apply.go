@@ -22,9 +22,8 @@ import (
 // startWait is how long a started BIRD may take until it runs its file.
 const startWait = 15 * time.Second
 
-// Apply takes the steps in order and returns what was done, also when one
-// fails. A run that is cut off at any point leaves a state from which Diff
-// finds the way on.
+// Apply takes the steps in order and returns what was done, also when one fails. A run that is cut
+// off at any point leaves a state from which Diff finds the way on.
 func (h Host) Apply(ctx context.Context, d Delta) (done []string, err error) {
 	for _, s := range d {
 		words, err := h.step(ctx, s)
@@ -72,8 +71,7 @@ func (h *Host) step(ctx context.Context, s Step) (string, error) {
 	return h.daemonStep(ctx, s)
 }
 
-// daemonStep takes the steps that only speak to the daemon, over a connection
-// of their own.
+// daemonStep takes the steps that only speak to the daemon, over a connection of their own.
 func (h *Host) daemonStep(ctx context.Context, s Step) (string, error) {
 	c, err := birdc.Dial(ctx, h.Socket)
 	if err != nil {
@@ -216,10 +214,9 @@ func (h *Host) place(path string, text []byte) error {
 	return atomicfile.WriteGroup(path, text, 0o640, h.group(path))
 }
 
-// group is the one that a file needs for BIRD, which reads it when it is not root any more:
-// that of the control socket, which BIRD gives its own, or the one with its name. Where it
-// runs as root that is 0, and the file keeps its group, or gets that of bird.conf or of the
-// folder.
+// group is the one that a file needs for BIRD, which reads it when it is not root any more: that of
+// the control socket, which BIRD gives its own, or the one with its name. Where it runs as root
+// that is 0, and the file keeps its group, or gets that of bird.conf or of the folder.
 func (h *Host) group(path string) (gid int) {
 	if _, err := os.Lstat(h.Socket); err != nil {
 		groups, _ := os.ReadFile("/etc/group")
@@ -325,8 +322,7 @@ func (h *Host) start(ctx context.Context, stamp Stamp) (string, error) {
 	}
 }
 
-// writeUnit writes the script first: a drop-in without it would keep BIRD from
-// starting.
+// writeUnit writes the script first: a drop-in without it would keep BIRD from starting.
 func (h *Host) writeUnit(ctx context.Context, u Unit) (string, error) {
 	return "wrote " + h.dropIn(), h.note().Around(func() error {
 		if err := os.MkdirAll(filepath.Dir(h.dropIn()), 0o755); err != nil {

@@ -30,9 +30,8 @@ type Config struct {
 // SetDefaults fills in the timers.
 func (c *Config) SetDefaults() {
 	c.BFD = plan.BFD{Interval: 300, Multiplier: 3}
-	// BFD finds a dead path in under a second. The hold timer only backs it
-	// up, so it may be long enough that a busy daemon is not taken for dead,
-	// and far from BIRD's 240 s.
+	// BFD finds a dead path in under a second. The hold timer only backs it up, so it may be long
+	// enough that a busy daemon is not taken for dead, and far from BIRD's 240 s.
 	c.HoldTime = 30
 	c.Unreachable = true
 }

@@ -34,8 +34,7 @@ func (n namespace) network(t *testing.T) bird.Network {
 	return host
 }
 
-// resolved writes the router's configuration as the module does, by what it sees of
-// the host.
+// resolved writes the router's configuration as the module does, by what it sees of the host.
 func (r *router) resolved(t *testing.T) {
 	t.Helper()
 	_ = r.text(t)
@@ -340,8 +339,7 @@ func twoSites(t *testing.T, site, theirs []netip.Prefix, static []plan.Static,
 	return l, p1, q1
 }
 
-// The router is its LAN's gateway: nothing of the site goes by a gateway, or by the
-// uplink.
+// The router is its LAN's gateway: nothing of the site goes by a gateway, or by the uplink.
 func TestRouterIsTheGateway(t *testing.T) {
 	site := networks("10.1.0.0/16", "10.1.1.0/24", "10.1.2.0/24")
 	for name, static := range map[string]plan.Static{

@@ -212,8 +212,7 @@ const checkTime = 20 * time.Second
 // ErrNoBird reports that BIRD is not installed, so nothing could be checked.
 var ErrNoBird = errors.New("BIRD is not installed: install the package bird2, on EL bird")
 
-// Check lets BIRD's own parser read the text. It touches neither the disk nor
-// a running daemon.
+// Check lets BIRD's own parser read the text. It touches neither the disk nor a running daemon.
 func Check(ctx context.Context, text []byte) error {
 	said, err := birdProgram(ctx, string(text), "-p", "-c", "/dev/stdin")
 	if refused, ok := errors.AsType[*program.Failure](err); ok {

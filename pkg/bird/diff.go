@@ -17,9 +17,8 @@ const (
 	Undone    = "undone"    // the change that waits is taken back
 )
 
-// ErrPending reports that somebody else's change waits for its confirmation. BIRD
-// keeps one undo only: a second change would make the first unconfirmed one
-// the state to go back to.
+// ErrPending reports that somebody else's change waits for its confirmation. BIRD keeps one undo
+// only: a second change would make the first unconfirmed one the state to go back to.
 var ErrPending = errors.New("another change of the BIRD configuration waits for its confirmation")
 
 // ErrTakenBack reports a confirmation that came too late.

@@ -345,8 +345,7 @@ func TestCutOff(t *testing.T) {
 	}
 }
 
-// What someone does by hand is noticed and mended, and the distribution's own
-// file is kept once.
+// What someone does by hand is noticed and mended, and the distribution's own file is kept once.
 func TestMends(t *testing.T) {
 	g := newGuarded(t)
 	apply := func(n int) {

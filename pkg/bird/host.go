@@ -30,9 +30,8 @@ type Host struct {
 	Command func(ctx context.Context, name string, args ...string) (string, error) `json:"-"`
 }
 
-// ConfigPath is where the installed BIRD has its configuration, below root, which
-// ends with a slash: Debian's packages have it in /etc/bird, EL's and Fedora's in
-// /etc itself.
+// ConfigPath is where the installed BIRD has its configuration, below root, which ends with a
+// slash: Debian's packages have it in /etc/bird, EL's and Fedora's in /etc itself.
 func ConfigPath(root string) string {
 	debian, el := root+"etc/bird/bird.conf", root+"etc/bird.conf"
 	if _, err := os.Stat(debian); err == nil {
@@ -44,8 +43,7 @@ func ConfigPath(root string) string {
 	return debian
 }
 
-// Have is what is there: the file, the daemon, and what an earlier change
-// has left.
+// Have is what is there: the file, the daemon, and what an earlier change has left.
 type Have struct {
 	Text       []byte // of bird.conf; nil when absent
 	Original   bool   // a copy of the distribution's file has been kept
@@ -81,8 +79,7 @@ func (h *Host) beside(name string) string {
 	return filepath.Join(h.Units, h.Service+".service.d", name)
 }
 
-// Validate refuses names that BIRD's commands or systemd could take for
-// something else.
+// Validate refuses names that BIRD's commands or systemd could take for something else.
 func (h Host) Validate() error {
 	var errs []error
 	for name, value := range map[string]string{"path": h.Path, "control_socket": h.Socket} {

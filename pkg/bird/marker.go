@@ -57,8 +57,7 @@ func writeMarker(path string, m Marker) error {
 	return nil
 }
 
-// A Stamp names one rendered text. The empty Stamp is that of any text that
-// is not ours.
+// A Stamp names one rendered text. The empty Stamp is that of any text that is not ours.
 type Stamp string
 
 // noStamp stands in the text while its stamp is computed.

@@ -11,9 +11,8 @@ import (
 	"github.com/wgmesh/router/pkg/rtnl"
 )
 
-// ObserveNetwork reads the host's interfaces with their addresses, and those
-// of the default routes. Addresses that come and go by themselves, such as
-// IPv6 privacy addresses, are left out.
+// ObserveNetwork reads the host's interfaces with their addresses, and those of the default routes.
+// Addresses that come and go by themselves, such as IPv6 privacy addresses, are left out.
 func ObserveNetwork() (Network, error) {
 	var host Network
 	links, err := rtnl.Dump(netlink.LinkList)

@@ -96,8 +96,7 @@ func TestPaths(t *testing.T) {
 			"p1 fd00:2::/48": "o1", "o1 10.2.2.0/24": "q2", "o1 10.1.2.0/24": "p2",
 		})
 		l.cut(t, "p1", "o1")
-		// p1 has a choice of the same length: its own tunnel to g1 wins over
-		// the way by p2.
+		// p1 has a choice of the same length: its own tunnel to g1 wins over the way by p2.
 		l.expect(t, map[string]string{"p1 10.2.1.0/24": "g1", "p2 10.2.1.0/24": "o1"})
 		l.mend(t, "p1", "o1")
 		for _, pair := range [][2]string{{"p1", "q1"}, {"p1", "q2"}, {"p2", "q1"}, {"p2", "q2"}} {
@@ -166,8 +165,7 @@ func (l *lab) configure(t *testing.T, r *router) {
 	assert.Equal(t, bird.StampOf(r.text(t)), d.Runs)
 }
 
-// A site with transit: false neither carries others' traffic nor is believed
-// when it offers to.
+// A site with transit: false neither carries others' traffic nor is believed when it offers to.
 func TestNoTransit(t *testing.T) {
 	l := newLab(t, &router{label: "p1", site: 1, zone: 1}, &router{label: "q1", site: 2, zone: 1},
 		&router{label: "o1", site: 3, zone: 1})
@@ -324,11 +322,10 @@ func TestSiblingLies(t *testing.T) {
 	l.expect(t, map[string]string{"p1 10.3.0.0/16": "p2", "p1 10.2.0.0/16": "p2"})
 }
 
-// A neighbour with extended messages (RFC 8654) sends a path that is longer than any
-// of this mesh can be, and one that is long enough for CVE-2026-49943. Neither is
-// taken, the sessions stay, and the routes beside them are there: also where somebody
-// switched extended messages on here, so that the longest one arrives. What is as long as
-// it may be is taken and goes no further.
+// A neighbour with extended messages (RFC 8654) sends a path that is longer than any of this mesh
+// can be, and one that is long enough for CVE-2026-49943. Neither is taken, the sessions stay, and
+// the routes beside them are there: also where somebody switched extended messages on here, so that
+// the longest one arrives. What is as long as it may be is taken and goes no further.
 func TestLongPaths(t *testing.T) {
 	for _, here := range []string{"off", "on"} {
 		t.Run("extended messages "+here, func(t *testing.T) { longPaths(t, here) })
@@ -401,8 +398,7 @@ func lying(t *testing.T, text, to, routes string) string {
 	return head + "protocol bgp " + to + " " + channel + "\tipv6 {" + rest
 }
 
-// floor gives the router what pkg/floor would. BIRD neither learns these routes nor
-// removes them.
+// floor gives the router what pkg/floor would. BIRD neither learns these routes nor removes them.
 func (r *router) floor(t *testing.T) {
 	t.Helper()
 	for _, n := range r.config.Refused() {
@@ -435,9 +431,8 @@ func (r *router) leaks(t *testing.T) func() int {
 	}
 }
 
-// Whatever ends BIRD, nothing for another site leaves by the default route, of this
-// router's own or of a node's that it forwards. Without the floor it does, which shows
-// that the count counts.
+// Whatever ends BIRD, nothing for another site leaves by the default route, of this router's own or
+// of a node's that it forwards. Without the floor it does, which shows that the count counts.
 func TestNothingLeavesWithoutBird(t *testing.T) {
 	l := newLab(t, &router{label: "p1", site: 1, zone: 1}, &router{label: "q1", site: 2, zone: 1})
 	p1 := l.byName["p1"]

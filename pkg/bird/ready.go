@@ -111,11 +111,10 @@ var bootScript string
 
 // Unit is the one that this host should have.
 //
-// A crashed daemon is back in a fifth of a second and for as long as it takes,
-// gets the processor first, because BFD packets must not wait, and is the last that
-// the kernel ends when memory is short. Its reload is refused while a change waits
-// for confirmation: "birdc configure" would silently end the trial. It has BIRD 3 hear of
-// the site's interfaces on, as ActHear does.
+// A crashed daemon is back in a fifth of a second and for as long as it takes, gets the processor
+// first, because BFD packets must not wait, and is the last that the kernel ends when memory is
+// short. Its reload is refused while a change waits for confirmation: "birdc configure" would
+// silently end the trial. It has BIRD 3 hear of the site's interfaces on, as ActHear does.
 //
 // ExecCondition is what runs before the "bird -p" of the distribution's unit,
 // which a damaged bird.conf does not pass; the script never skips anything. It also

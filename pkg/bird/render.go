@@ -51,8 +51,7 @@ type view struct {
 	Sessions         []session
 }
 
-// A family is the part of the policy that BIRD wants once for IPv4 and once
-// for IPv6.
+// A family is the part of the policy that BIRD wants once for IPv4 and once for IPv6.
 type family struct {
 	N, Channel string // "4", "ipv4"
 	Source     string // of the router's own packets, or empty

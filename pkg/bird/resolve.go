@@ -11,8 +11,7 @@ import (
 	"github.com/wgmesh/router/pkg/plan"
 )
 
-// An Interface is a network interface of the host with its addresses in the
-// kernel's order.
+// An Interface is a network interface of the host with its addresses in the kernel's order.
 type Interface struct {
 	Name      string
 	Addresses []netip.Addr
@@ -30,8 +29,7 @@ type Network struct {
 	Routes     []netip.Prefix // all others that the main table has
 }
 
-// Sources are the addresses that the router's own packets carry. The zero
-// address is none.
+// Sources are the addresses that the router's own packets carry. The zero address is none.
 type Sources struct{ IPv4, IPv6 netip.Addr }
 
 // Resolve fills in what only the host knows: the way of a route that is onlink,

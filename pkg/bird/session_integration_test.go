@@ -117,10 +117,9 @@ func TestDisruptsIsTrue(t *testing.T) {
 		}
 		return ""
 	}
-	// BIRD takes the time of day from how long ago something was, each time anew: on a
-	// busy machine the same moment may be 50 ms later.
-	// So a session that was up before is never up since later, in the best of some looks,
-	// and one that began anew is, in all of them.
+	// BIRD takes the time of day from how long ago something was, each time anew: on a busy machine
+	// the same moment may be 50 ms later. So a session that was up before is never up since later,
+	// in the best of some looks, and one that began anew is, in all of them.
 	same := func(before, after string) bool {
 		a, _ := time.Parse("15:04:05.999", before)
 		b, err := time.Parse("15:04:05.999", after)

@@ -7,11 +7,10 @@ import (
 	"strings"
 )
 
-// Disrupts names the BGP sessions that go from one rendered text to another
-// with a restart, sorted. New and removed sessions are not among them, and
-// neither are those of which only filters and limits change: BIRD reloads
-// these without a restart. It reads only what Render writes; of any other
-// text it knows no session.
+// Disrupts names the BGP sessions that go from one rendered text to another with a restart, sorted.
+// New and removed sessions are not among them, and neither are those of which only filters and
+// limits change: BIRD reloads these without a restart. It reads only what Render writes; of any
+// other text it knows no session.
 func Disrupts(have, want []byte) []string {
 	before, after := parseSessions(have), parseSessions(want)
 	var out []string
@@ -88,8 +87,7 @@ func (h Host) Routers() ([]Router, error) {
 	return parseRouters(text), nil
 }
 
-// parseRouters reads what Render wrote: the router is in the comment above its
-// session.
+// parseRouters reads what Render wrote: the router is in the comment above its session.
 func parseRouters(text []byte) []Router {
 	var out []Router
 	name, bfd := "", bytes.Contains(text, []byte("\n\tbfd on;"))

@@ -8,9 +8,8 @@ import (
 	"github.com/wgmesh/router/pkg/plan"
 )
 
-// Validate lists everything in the configuration that BIRD would refuse or
-// that could not work. What it accepts, Render turns into a text that BIRD's
-// parser takes.
+// Validate lists everything in the configuration that BIRD would refuse or that could not work.
+// What it accepts, Render turns into a text that BIRD's parser takes.
 func (c Config) Validate() error {
 	errs := []error{
 		c.Owner.Validate(), c.validateRouter(), c.validateStatic(), c.validateOriginate(),

@@ -231,8 +231,7 @@ func TestRenderGolden(t *testing.T) {
 	}
 }
 
-// The order of the options' lists must not show: another order of the
-// inventory is not a change.
+// The order of the options' lists must not show: another order of the inventory is not a change.
 func TestRenderIgnoresOrder(t *testing.T) {
 	c, want := load(t, "testdata/dual")
 	slices.Reverse(c.Static)

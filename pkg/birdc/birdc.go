@@ -79,10 +79,9 @@ func Dial(ctx context.Context, path string) (*Client, error) {
 	return c, nil
 }
 
-// Command sends one command line, for example "show status", and returns the
-// whole reply. When BIRD refuses it (a code from 8000) the error is an *Error
-// and the reply is returned too. After any other error, also that of ctx, the
-// connection is useless: close it.
+// Command sends one command line, for example "show status", and returns the whole reply. When BIRD
+// refuses it (a code from 8000) the error is an *Error and the reply is returned too. After any
+// other error, also that of ctx, the connection is useless: close it.
 func (c *Client) Command(ctx context.Context, text string) (Reply, error) {
 	if strings.ContainsAny(text, "\r\n\x00") {
 		return Reply{}, fmt.Errorf("bird command %q: a command is one line", text)

@@ -14,17 +14,15 @@ import (
 	"github.com/wgmesh/router/pkg/plan"
 )
 
-// A Line is one line of a reply: its four-digit code and its text. A line
-// that BIRD sent without a code of its own carries the code of the line
-// before it.
+// A Line is one line of a reply: its four-digit code and its text. A line that BIRD sent without a
+// code of its own carries the code of the line before it.
 type Line struct {
 	Code int
 	Text string
 }
 
-// A Reply is what BIRD answered to one command, in order, without the
-// asynchronous lines of "echo". The last line is the one that ended the reply;
-// for a list it is often code 0 with no text.
+// A Reply is what BIRD answered to one command, in order, without the asynchronous lines of "echo".
+// The last line is the one that ended the reply; for a list it is often code 0 with no text.
 type Reply struct{ Lines []Line }
 
 // Code is the code of the line that ended the reply, 0 for an empty reply.
@@ -126,8 +124,7 @@ type BFDSession struct {
 	State string // Up, Down, Init, AdminDown
 }
 
-// ParseBFD reads BIRD's "show bfd sessions" (proto/bfd/bfd.c,
-// bfd_show_sessions).
+// ParseBFD reads BIRD's "show bfd sessions" (proto/bfd/bfd.c, bfd_show_sessions).
 func ParseBFD(text string) []BFDSession {
 	var out []BFDSession
 	for line := range strings.Lines(text) {

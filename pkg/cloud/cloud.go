@@ -1,7 +1,6 @@
-// Package cloud is what the packages of the clouds, below this one, have in
-// common: what forwarding is, errors in the provider's words, waiting out what
-// passes, a client for HTTP that takes no proxy to a metadata service, and by
-// which cloud this machine is run. It knows no cloud's API.
+// Package cloud is what the packages of the clouds, below this one, have in common: what forwarding
+// is, errors in the provider's words, waiting out what passes, a client for HTTP that takes no
+// proxy to a metadata service, and by which cloud this machine is run. It knows no cloud's API.
 package cloud
 
 import (

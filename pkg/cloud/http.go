@@ -33,10 +33,9 @@ type Way struct {
 	Allow    func(host string) error // as in Client
 }
 
-// Client makes the client for a cloud's APIs and metadata service. APIs are
-// reached through the proxies of the environment; the metadata service, at its
-// well-known addresses or at the URL of the option, never is. Where allow is not nil, it
-// refuses hosts by their names.
+// Client makes the client for a cloud's APIs and metadata service. APIs are reached through the
+// proxies of the environment; the metadata service, at its well-known addresses or at the URL of
+// the option, never is. Where allow is not nil, it refuses hosts by their names.
 func Client(metadata string, allow func(host string) error) *http.Client {
 	t := &http.Transport{
 		TLSClientConfig:       &tls.Config{MinVersion: tls.VersionTLS12},
@@ -120,8 +119,7 @@ func (d dialer) isMetadata(name string) bool {
 	return addr.Unmap().IsLinkLocalUnicast()
 }
 
-// dial connects. A metadata service is next door: it answers at once or is not
-// there.
+// dial connects. A metadata service is next door: it answers at once or is not there.
 func (d dialer) dial(ctx context.Context, network, address string) (net.Conn, error) {
 	name, _, err := net.SplitHostPort(address)
 	if err != nil {
@@ -171,9 +169,8 @@ type Answer struct {
 	Body   []byte
 }
 
-// A REST speaks JSON with an API that takes bearer tokens. The packages of the
-// clouds use it where the vendor's own types would lose the fields that they do
-// not know.
+// A REST speaks JSON with an API that takes bearer tokens. The packages of the clouds use it where
+// the vendor's own types would lose the fields that they do not know.
 type REST struct {
 	HTTP *http.Client
 	Pace Pace

@@ -40,9 +40,8 @@ const (
 	mostRaces  = 8
 )
 
-// Try calls attempt until it succeeds or its error is final or a lost race.
-// Throttling is waited out until ctx ends. renew makes new credentials; it may
-// be nil.
+// Try calls attempt until it succeeds or its error is final or a lost race. Throttling is waited
+// out until ctx ends. renew makes new credentials; it may be nil.
 func (p Pace) Try(ctx context.Context, renew func(), attempt func(context.Context) error) error {
 	counts := map[Kind]int{}
 	var last error

@@ -23,8 +23,7 @@ type Config struct {
 	// BackAfter is how long a router has to be well before it takes its own
 	// tables back, in seconds.
 	BackAfter int `json:"back_after"`
-	// StartAfter is how long a partner may take to come up after we did, in
-	// seconds.
+	// StartAfter is how long a partner may take to come up after we did, in seconds.
 	StartAfter int `json:"start_after"`
 	// Socket is BIRD's control socket.
 	Socket string `json:"socket"`

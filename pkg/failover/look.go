@@ -14,8 +14,7 @@ import (
 // patience is how long BIRD may take to answer.
 const patience = time.Second
 
-// An Eye asks BIRD for its BFD sessions, and who is drained, over a connection that it
-// keeps.
+// An Eye asks BIRD for its BFD sessions, and who is drained, over a connection that it keeps.
 type Eye struct {
 	config Config
 	bird   *birdc.Client

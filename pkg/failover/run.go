@@ -16,10 +16,9 @@ import (
 	"github.com/wgmesh/router/pkg/cloud"
 )
 
-// A Taker points a table at this router, all of it or only these networks. It says what it
-// changed, in words that name the table, also when it fails, and nothing when the table was
-// right; and which networks failed, or none where that was not about some. It is called for
-// several tables at once.
+// A Taker points a table at this router, all of it or only these networks. It says what it changed,
+// in words that name the table, also when it fails, and nothing when the table was right; and which
+// networks failed, or none where that was not about some. It is called for several tables at once.
 type Taker interface {
 	Take(ctx context.Context, table string, only []netip.Prefix) (changed []string, failed []netip.Prefix, err error)
 	// Gone lists the networks of a table that go to a router that is gone.

@@ -1,11 +1,9 @@
-// Package failover keeps a site's route tables pointed at routers that are
-// there: it decides which tables this router has to point at itself, from
-// nothing but BIRD's BFD sessions, and has it done.
+// Package failover keeps a site's route tables pointed at routers that are there: it decides which
+// tables this router has to point at itself, from nothing but BIRD's BFD sessions, and has it done.
 //
-// A router only ever points tables at itself, its own zone's always and a
-// partner's while that one is down. So nobody is elected, nothing is shared, and
-// nobody has to give anything back: the partner takes its own again when it is
-// well.
+// A router only ever points tables at itself, its own zone's always and a partner's while that one
+// is down. So nobody is elected, nothing is shared, and nobody has to give anything back: the
+// partner takes its own again when it is well.
 package failover
 
 import (
@@ -36,9 +34,8 @@ type Order struct {
 }
 
 const (
-	// blindness is how long BIRD may be silent before that counts as having no
-	// session. A busy machine makes it late; one that ended takes longer to come
-	// back with its sessions up.
+	// blindness is how long BIRD may be silent before that counts as having no session. A busy
+	// machine makes it late; one that ended takes longer to come back with its sessions up.
 	blindness = 3 * time.Second
 	// recheck is how often our own tables are looked at although nothing
 	// happened: somebody may have changed them by hand.

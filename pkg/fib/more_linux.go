@@ -62,8 +62,7 @@ func (t Tables) Named() (out []netip.Prefix) {
 	return out
 }
 
-// Bird is the interface to which BIRD's route of exactly this network leads; empty:
-// it has none.
+// Bird is the interface to which BIRD's route of exactly this network leads; empty: it has none.
 func (t Tables) Bird(n netip.Prefix) string {
 	if r := t.bird[n]; r != nil {
 		return Reason{Route: *r, Found: true, links: t.links}.Device()

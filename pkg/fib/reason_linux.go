@@ -61,8 +61,7 @@ func family(a netip.Addr) int {
 	return unix.AF_INET6
 }
 
-// matches reports whether a rule is about a packet without a mark and of no protocol
-// in particular.
+// matches reports whether a rule is about a packet without a mark and of no protocol in particular.
 func matches(r netlink.Rule, f Flow) bool {
 	in := cmp.Or(f.In, "lo")
 	match := inside(r.Src, f.Src) && inside(r.Dst, f.Dst) && (r.IifName == "" || r.IifName == in) && r.OifName == "" &&
@@ -188,8 +187,7 @@ func ports(r *netlink.RulePortRange) string {
 	return fmt.Sprintf("%d-%d", r.Start, r.End)
 }
 
-// RouteText names the route as `ip route` does, in a few words: "default via
-// 10.2.1.1 dev eth0".
+// RouteText names the route as `ip route` does, in a few words: "default via 10.2.1.1 dev eth0".
 func (r Reason) RouteText() string {
 	dst := "default"
 	if r.Route.Dst != nil {

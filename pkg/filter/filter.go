@@ -1,7 +1,6 @@
-// Package filter reads the filters of a host (nftables and both kinds of iptables)
-// and says what they do with a packet: let it through, drop it or rewrite it, and by
-// which rule. Where a rule asks for what is not known of the packet, it says so. It is
-// a foundation, and changes nothing.
+// Package filter reads the filters of a host (nftables and both kinds of iptables) and says what
+// they do with a packet: let it through, drop it or rewrite it, and by which rule. Where a rule
+// asks for what is not known of the packet, it says so. It is a foundation, and changes nothing.
 package filter
 
 import (
@@ -51,8 +50,7 @@ type Outcome struct {
 	Rewrites bool
 }
 
-// A truth is what is known of a packet and a rule: no, of some such packets, not
-// known, yes.
+// A truth is what is known of a packet and a rule: no, of some such packets, not known, yes.
 type truth int
 
 const (

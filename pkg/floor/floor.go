@@ -1,7 +1,6 @@
-// Package floor keeps what lies below all routes of BIRD's: for the networks of the
-// other sites one unreachable route each, of the worst metric. Whatever happens to
-// BIRD, a packet for another site goes by a tunnel or is refused. It never leaves by
-// the host's default route, unencrypted.
+// Package floor keeps what lies below all routes of BIRD's: for the networks of the other sites one
+// unreachable route each, of the worst metric. Whatever happens to BIRD, a packet for another site
+// goes by a tunnel or is refused. It never leaves by the host's default route, unencrypted.
 //
 // The list of these networks is a file. Load makes the kernel agree with it, and so
 // does a unit at boot, by a script, before anything is forwarded and before BIRD.

@@ -82,9 +82,8 @@ ManageForeignRoutingPolicyRules=no
 ManageForeignNextHops=no
 `
 
-// unitText orders the floor before the sysctls, which switch forwarding on, before
-// all networks, and before BIRD. A stop takes nothing away: at a shutdown BIRD ends
-// while packets still come.
+// unitText orders the floor before the sysctls, which switch forwarding on, before all networks,
+// and before BIRD. A stop takes nothing away: at a shutdown BIRD ends while packets still come.
 func (h Host) unitText() string {
 	before := "network-pre.target systemd-sysctl.service"
 	if h.Service != "" {
@@ -209,8 +208,7 @@ func (h Host) place(ctx context.Context, d Delta, done *[]string) error {
 	return nil
 }
 
-// restartNetworkd has it read its file, which it does at a start only, and then keep all
-// routes.
+// restartNetworkd has it read its file, which it does at a start only, and then keep all routes.
 func (h Host) restartNetworkd(ctx context.Context, did func(string)) error {
 	err := h.systemctl(ctx, "is-active", "--quiet", networkdUnit)
 	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) && exit.ExitCode() >= inactive {

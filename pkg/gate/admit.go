@@ -11,8 +11,7 @@ import (
 // Module is the one module that a caller may run.
 const Module = "wgmesh.router.mesh_peer"
 
-// MaxRequest is the size of a request in bytes. One with an envelope has about
-// four thousand.
+// MaxRequest is the size of a request in bytes. One with an envelope has about four thousand.
 const MaxRequest = 64 << 10
 
 // public are the options that a caller may set: its name and its public keys. Options

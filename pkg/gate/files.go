@@ -26,8 +26,7 @@ type File struct {
 	Mode fs.FileMode // of what is there; 0: nothing is
 }
 
-// files are the files of a settled want. The state comes first: who is let in must
-// find it.
+// files are the files of a settled want. The state comes first: who is let in must find it.
 func (w Want) files(removed []Removed) ([]File, error) {
 	state, err := w.state(removed)
 	return []File{

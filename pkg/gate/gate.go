@@ -9,9 +9,8 @@
 // Who was removed from the mesh is kept in the state as well, so that an older
 // inventory does not let it in again: see Removed.
 //
-// Observe reads, Diff decides, Apply writes. The callers are the module
-// mesh_gate, which sets the door up, mesh_peer, which reads the state, and the
-// command `wgmesh gate`.
+// Observe reads, Diff decides, Apply writes. The callers are the module mesh_gate, which sets the
+// door up, mesh_peer, which reads the state, and the command `wgmesh gate`.
 package gate
 
 import (
@@ -69,8 +68,7 @@ func plainKey(text string) bool {
 	return plan.Only(kind, "abcdefghijklmnopqrstuvwxyz0123456789-") && plan.Only(key, plan.Alphanumeric+"+/")
 }
 
-// Validate refuses a Want that cannot be right on any host. Errors name the options
-// of mesh_gate.
+// Validate refuses a Want that cannot be right on any host. Errors name the options of mesh_gate.
 func (w Want) Validate() error {
 	errs := []error{w.Owner.Validate()}
 	bad := func(format string, a ...any) { errs = append(errs, fmt.Errorf(format, a...)) }

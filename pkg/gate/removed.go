@@ -26,8 +26,7 @@ const (
 	ByPeers = "peers"
 )
 
-// A Removed is a router that was taken out of the mesh and must not come back by
-// itself.
+// A Removed is a router that was taken out of the mesh and must not come back by itself.
 type Removed struct {
 	plan.GateRemoved
 	By string `json:"by"`
@@ -45,9 +44,8 @@ func (r Removed) Why() string {
 	}
 }
 
-// settle works out who is out, from the want and from what was known before, and
-// takes those out of the want, whatever its plan says. The warnings are about
-// what others say and the plan does not.
+// settle works out who is out, from the want and from what was known before, and takes those out of
+// the want, whatever its plan says. The warnings are about what others say and the plan does not.
 func (w Want) settle(old State) (Want, []Removed, []string) {
 	var removed []Removed
 	var warnings []string
@@ -61,10 +59,9 @@ func (w Want) settle(old State) (Want, []Removed, []string) {
 	return w.without(removed), append([]Removed{}, removed...), warnings
 }
 
-// byOperator takes the inventory's word for everything: who it calls absent and
-// who has vanished from it are out, and who it calls present is in. Who only got
-// another name has not vanished. Who was out already stays out when another router gets
-// the number.
+// byOperator takes the inventory's word for everything: who it calls absent and who has vanished
+// from it are out, and who it calls present is in. Who only got another name has not vanished. Who
+// was out already stays out when another router gets the number.
 func (w Want) byOperator(old State) []Removed {
 	gone := peers(w.ID, old.PresharedKeys, old.Peers)
 	here := len(gone)
@@ -125,8 +122,7 @@ func (w Want) inherit(old State) []plan.GatePeer {
 	return out
 }
 
-// byItself is for a router that has nobody's word but its own inventory's and the
-// others'.
+// byItself is for a router that has nobody's word but its own inventory's and the others'.
 func (w Want) byItself(old State) (removed []Removed, warnings []string) {
 	removed = slices.DeleteFunc(slices.Clone(old.Removed), func(r Removed) bool { return r.By != ByMesh })
 	for _, r := range w.Removed {
@@ -198,9 +194,8 @@ func (w Want) vote(about plan.GateRemoved) (with, against []string, all int) {
 	return with, against, len(with) + len(against)
 }
 
-// carried reports whether these voices are enough, so that one router that lies
-// can neither remove another one nor bring one back: at least two, and most of
-// those that answered.
+// carried reports whether these voices are enough, so that one router that lies can neither remove
+// another one nor bring one back: at least two, and most of those that answered.
 func carried(voices []string, all int) bool { return len(voices) >= 2 && 2*len(voices) > all }
 
 // without takes routers out of a want, by their names and by their host keys.
@@ -219,9 +214,8 @@ func (w Want) without(removed []Removed) Want {
 	return w
 }
 
-// FirstHand lists who is out by this router's own knowledge, for others that ask.
-// What it only heard of others it does not repeat: a rumour would keep itself
-// alive.
+// FirstHand lists who is out by this router's own knowledge, for others that ask. What it only
+// heard of others it does not repeat: a rumour would keep itself alive.
 func (s State) FirstHand() []plan.GateRemoved {
 	out := []plan.GateRemoved{}
 	for _, r := range s.Removed {

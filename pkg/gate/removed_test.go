@@ -14,8 +14,7 @@ import (
 	"github.com/wgmesh/router/pkg/plan"
 )
 
-// five is what aws-2 wants in a mesh of five, without those who are gone from the
-// plan.
+// five is what aws-2 wants in a mesh of five, without those who are gone from the plan.
 func five(dir string, gone ...string) gate.Want {
 	w := gate.Want{Router: "aws-2", ID: 5, InterfacePrefix: "wg", Directory: dir, KeepRemoved: true}
 	for i, name := range []string{"office-1", "office-2", "azure-1", "aws-1"} {
@@ -312,8 +311,7 @@ func TestOnlyUpdate(t *testing.T) {
 	assert.False(t, admits(t, w.Directory, "azure-1", "azure-1"))
 }
 
-// A state of before there was anybody removed reads, and one that is removed is
-// told why.
+// A state of before there was anybody removed reads, and one that is removed is told why.
 func TestRefusedInOneLine(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, gate.StateFile)

@@ -1,13 +1,11 @@
-// Package guard keeps what a router was before a change, so that the change can be
-// taken back: also when the controller, the module that makes the change, or the
-// way to the router is gone.
+// Package guard keeps what a router was before a change, so that the change can be taken back: also
+// when the controller, the module that makes the change, or the way to the router is gone.
 //
-// The first module that is about to write arms the guard: it writes a journal, with
-// a copy of every file that it will touch, and starts a process that waits for the
-// deadline ("wgmesh undo --wait"). Modules after it add to the same journal before
-// they write, and what was known first stays: it is what worked. Whoever confirms
-// the change removes the journal; else the process takes the change back, or the
-// next boot does.
+// The first module that is about to write arms the guard: it writes a journal, with a copy of every
+// file that it will touch, and starts a process that waits for the deadline ("wgmesh undo --wait").
+// Modules after it add to the same journal before they write, and what was known first stays: it is
+// what worked. Whoever confirms the change removes the journal; else the process takes the change
+// back, or the next boot does.
 //
 // The package knows files and times. What a tunnel or BIRD needs to go back is a
 // note of its own that the caller keeps in the journal and reads again.

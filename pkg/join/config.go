@@ -153,8 +153,7 @@ func (c Controller) key() (string, error) {
 	return key, nil
 }
 
-// kept is the file with the last good answer of discovery: one that mesh_plan has
-// accepted.
+// kept is the file with the last good answer of discovery: one that mesh_plan has accepted.
 func (c Config) kept() string { return filepath.Join(c.StateDir, "inventory.json") }
 
 // found is the file with an answer until then.

@@ -14,8 +14,7 @@ import (
 	"github.com/wgmesh/router/pkg/join"
 )
 
-// command runs "wgmesh join ARGS" and returns its exit status and what it said
-// on both outputs.
+// command runs "wgmesh join ARGS" and returns its exit status and what it said on both outputs.
 func command(t *testing.T, args ...string) (status int, said string) {
 	t.Helper()
 	var out, errOut bytes.Buffer

@@ -2,9 +2,8 @@
 // is run again. It finds the routers with ansible-inventory and either runs the
 // peering play over SSH to them, or asks a controller to run it.
 //
-// It decides nothing about tunnels: the play and its modules do. Every outcome
-// is one line that says what to do, and an exit status that tells systemd
-// whether another try can help.
+// It decides nothing about tunnels: the play and its modules do. Every outcome is one line that
+// says what to do, and an exit status that tells systemd whether another try can help.
 package join
 
 import (

@@ -153,8 +153,7 @@ func outcome(report string, failed error, stderr string) (ended result, err erro
 		of(len(ended.Peered), len(ended.Peered), "routers"))
 }
 
-// summary is the outcome of a play that ended; missing is the exit status when some
-// routers were.
+// summary is the outcome of a play that ended; missing is the exit status when some routers were.
 func (r result) summary(name string, missing int) (string, error) {
 	all := len(r.Peered) + len(r.Missing)
 	changed := "nothing changed"

@@ -263,8 +263,7 @@ func eachCore(t *testing.T, test func(t *testing.T, bin string)) {
 	}
 }
 
-// listed is what ansible-inventory says about sources, without what only its
-// newest version adds.
+// listed is what ansible-inventory says about sources, without what only its newest version adds.
 func listed(t *testing.T, sources ...string) map[string]any {
 	t.Helper()
 	args := []string{"--list"}
@@ -293,9 +292,8 @@ func listed(t *testing.T, sources ...string) map[string]any {
 	return list
 }
 
-// What is kept means the same to Ansible as what was found: variables of hosts
-// and groups, nested groups, group_vars, templates, and values that must never
-// be templates.
+// What is kept means the same to Ansible as what was found: variables of hosts and groups, nested
+// groups, group_vars, templates, and values that must never be templates.
 func TestKeptMeansTheSame(t *testing.T) {
 	eachCore(t, func(t *testing.T, bin string) {
 		l := alone(t, "")

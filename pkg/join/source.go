@@ -68,8 +68,7 @@ func finder(sources []string) (string, error) {
 // mostFolders bounds how deep a source is looked into: links can go in circles.
 const mostFolders = 16
 
-// finderIn looks into a file, or into a folder and those below it, as Ansible does:
-// through links.
+// finderIn looks into a file, or into a folder and those below it, as Ansible does: through links.
 func finderIn(path string, depth int) (string, error) {
 	info, err := os.Stat(path)
 	switch {

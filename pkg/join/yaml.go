@@ -32,8 +32,7 @@ func (n node) wrong(format string, args ...any) error {
 
 var (
 	yamlLine = regexp.MustCompile(`^yaml: line (\d+): (.*)`)
-	// What yaml.v3's parser says, other than its scanner, has the number of the
-	// line before.
+	// What yaml.v3's parser says, other than its scanner, has the number of the line before.
 	fromParser = regexp.MustCompile(`^did not find expected (node content|',' or|key|'-' indicator|<)`)
 )
 

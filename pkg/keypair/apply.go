@@ -10,8 +10,7 @@ import (
 	"github.com/wgmesh/router/pkg/seal/keyfile"
 )
 
-// Public is the half of an identity that others may know. A key that is not
-// made yet is "".
+// Public is the half of an identity that others may know. A key that is not made yet is "".
 type Public struct {
 	PublicKey  string // WireGuard, base64
 	SealingKey string // MLKEM768-X25519, base64

@@ -1,10 +1,9 @@
 // Package keypair looks after the identity of a router: its WireGuard private
 // key, its sealing key, and a record of the machine that both were made on.
 //
-// Keys are made on the router and stay there; public halves are all that leaves
-// this package. A key file is made exclusively and never replaced, unless
-// Regenerate says so. Observe reads, Diff decides, Apply writes. The one caller
-// is the module wg_keypair.
+// Keys are made on the router and stay there; public halves are all that leaves this package. A key
+// file is made exclusively and never replaced, unless Regenerate says so. Observe reads, Diff
+// decides, Apply writes. The one caller is the module wg_keypair.
 package keypair
 
 import (
@@ -28,9 +27,8 @@ type Want struct {
 	Absent     bool // take the keys away
 }
 
-// Regenerate says when keys that exist are replaced by new ones. The words are
-// those of community.crypto (openssl_privatekey), and mean here, for a key that
-// is there:
+// Regenerate says when keys that exist are replaced by new ones. The words are those of
+// community.crypto (openssl_privatekey), and mean here, for a key that is there:
 //
 //	                     made on another machine   not readable as a key
 //	never                kept, with a warning      error
@@ -39,8 +37,7 @@ type Want struct {
 //	full_idempotence     new keys                  new key
 //	always               new keys on every run
 //
-// A key that is missing is made and a wrong mode or owner is mended under each
-// of them.
+// A key that is missing is made and a wrong mode or owner is mended under each of them.
 type Regenerate string
 
 // The values of Regenerate.
@@ -57,8 +54,7 @@ func Choices() []string {
 	return []string{string(Never), string(Fail), string(Partly), string(Fully), string(Always)}
 }
 
-// Validate refuses a Want that cannot be right on any host. Errors name the
-// options of wg_keypair.
+// Validate refuses a Want that cannot be right on any host. Errors name the options of wg_keypair.
 func (w Want) Validate() error {
 	if !slices.Contains(Choices(), string(w.Regenerate)) {
 		return fmt.Errorf("regenerate: expected one of %s, got %q", strings.Join(Choices(), ", "), w.Regenerate)

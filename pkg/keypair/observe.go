@@ -147,8 +147,7 @@ func (h Host) observe() (machine, error) {
 		m.image = cmp.Or(m.image, h.MachineID+" is empty or uninitialized, as in an image that has not booted")
 		return m, nil
 	}
-	// machine-id(5) asks that the id itself is not handed out, so hash it with a
-	// label of our own.
+	// machine-id(5) asks that the id itself is not handed out, so hash it with a label of our own.
 	mac := hmac.New(sha256.New, id)
 	mac.Write([]byte("wgmesh.router identity v1"))
 	m.hash = hex.EncodeToString(mac.Sum(nil))

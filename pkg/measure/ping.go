@@ -13,8 +13,7 @@ import (
 	"github.com/wgmesh/router/pkg/plan"
 )
 
-// A Ping is what ping(8) counted. Times are in milliseconds, and 0 when
-// nothing was received.
+// A Ping is what ping(8) counted. Times are in milliseconds, and 0 when nothing was received.
 type Ping struct {
 	Sent     int     `json:"sent"` // 0: nothing was
 	Received int     `json:"received"`
@@ -111,8 +110,7 @@ func find(text string, in func(line string) []string) []string {
 var ErrNoSummary = errors.New(
 	"ping printed no summary that is known here: expected ping of iputils (package iputils-ping or iputils)")
 
-// ParsePing reads the summary that ping of iputils prints at the end
-// (ping/ping_common.c, finish).
+// ParsePing reads the summary that ping of iputils prints at the end (ping/ping_common.c, finish).
 func ParsePing(text string) (Ping, error) {
 	counts := find(text, pingCounts)
 	if counts == nil {

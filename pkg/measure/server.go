@@ -21,9 +21,8 @@ import (
 	"github.com/wgmesh/router/pkg/plan"
 )
 
-// A Server is an iperf3 that serves one test on one address and ends, after the
-// test or at the latest after Limit, also when nobody is there any more to end
-// it: timeout(1) sees to that.
+// A Server is an iperf3 that serves one test on one address and ends, after the test or at the
+// latest after Limit, also when nobody is there any more to end it: timeout(1) sees to that.
 type Server struct {
 	Address netip.Addr
 	Port    int
@@ -108,8 +107,7 @@ func words(f *os.File) string {
 	return last(string(text[:n]))
 }
 
-// Stop ends the servers of ours on this address and port, and returns when they
-// are gone.
+// Stop ends the servers of ours on this address and port, and returns when they are gone.
 func (s Server) Stop(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, startWait)
 	defer cancel()

@@ -179,10 +179,9 @@ func (p Problem) Text() string {
 	return p.Prefixed("%s", p.Router).String()
 }
 
-// Problems lists what could not be measured and should have been, each once, and what
-// is wrong with a router as such before what is wrong on a way. That an endpoint answers
-// no ping, or that a firewall lets no iperf3 in from outside, is how most clouds are,
-// and no problem.
+// Problems lists what could not be measured and should have been, each once, and what is wrong with
+// a router as such before what is wrong on a way. That an endpoint answers no ping, or that a
+// firewall lets no iperf3 in from outside, is how most clouds are, and no problem.
 func Problems(results []Result) []Problem {
 	out := []Problem{}
 	for _, r := range results {

@@ -51,8 +51,7 @@ func unusable(a netip.Addr) string {
 	return ""
 }
 
-// gateway is a next hop towards a site's networks. The one without an address is
-// NoGateway.
+// gateway is a next hop towards a site's networks. The one without an address is NoGateway.
 type gateway struct {
 	addr    netip.Addr
 	iface   string // empty: the one that the kernel finds
@@ -63,8 +62,7 @@ type gateway struct {
 // gateway is given for.
 const NoGateway = "none"
 
-// parseGateways parses at most one gateway per family, address or
-// address%interface, or NoGateway.
+// parseGateways parses at most one gateway per family, address or address%interface, or NoGateway.
 func parseGateways(at string, texts []string, p *Problems) []gateway {
 	var out []gateway
 	for _, text := range texts {

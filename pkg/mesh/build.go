@@ -13,8 +13,7 @@ import (
 	"github.com/wgmesh/router/pkg/plan"
 )
 
-// What WireGuard adds to a packet: 32 bytes of its own, 8 of UDP, and the IP
-// header, 20 or 40.
+// What WireGuard adds to a packet: 32 bytes of its own, 8 of UDP, and the IP header, 20 or 40.
 const (
 	overhead4 = 60
 	overhead6 = 80
@@ -48,9 +47,8 @@ func (m Mesh) Warnings() []string {
 	return slices.Compact(out)
 }
 
-// Plan returns what follows from the mesh for the router of that name. When
-// the mesh cannot work, or the router is not in it, the error is Problems with
-// everything that is wrong.
+// Plan returns what follows from the mesh for the router of that name. When the mesh cannot work,
+// or the router is not in it, the error is Problems with everything that is wrong.
 func (m Mesh) Plan(name string) (plan.Plan, error) {
 	var p Problems
 	n := parse(m, &p)
@@ -227,11 +225,10 @@ func (n *network) wireguard(h hop) plan.Tunnel {
 	}
 }
 
-// behind lists the site networks that may arrive from a peer, and be sent to
-// it. From a router of this site: all, since it carries what comes from and
-// goes to other sites. From another site: its own, and when it may be transit
-// also the third sites', but never our own, which no peer may
-// be a source of.
+// behind lists the site networks that may arrive from a peer, and be sent to it. From a router of
+// this site: all, since it carries what comes from and goes to other sites. From another site: its
+// own, and when it may be transit also the third sites', but never our own, which no peer may be a
+// source of.
 func (n *network) behind(h hop) []netip.Prefix {
 	var out []netip.Prefix
 	for _, s := range n.sites {
@@ -251,8 +248,7 @@ func (h hop) leads(to *site) bool {
 // transits reports whether the site may carry traffic between two others.
 func (s *site) transits() bool { return s.Transit == nil || *s.Transit }
 
-// sorted returns the prefixes in order, each once: IPv4 first, then by address
-// and length.
+// sorted returns the prefixes in order, each once: IPv4 first, then by address and length.
 func sorted(prefixes []netip.Prefix) []netip.Prefix {
 	out := append([]netip.Prefix{}, prefixes...)
 	order.By(out, netip.Prefix.Compare)

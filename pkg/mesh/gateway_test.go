@@ -55,9 +55,8 @@ func TestGateway(t *testing.T) {
 	}
 }
 
-// A cloud's IPv6 addresses are all in the site's network, so a router's endpoint is
-// too. The other sites' routers reach it outside of the tunnels, the own site's as all
-// of the site.
+// A cloud's IPv6 addresses are all in the site's network, so a router's endpoint is too. The other
+// sites' routers reach it outside of the tunnels, the own site's as all of the site.
 func TestEndpointInOwnNetwork(t *testing.T) {
 	m := load(t, "dual-stack")
 	router(&m, "six-1", func(r *mesh.Router) { r.Endpoint = "2001:db8:20:10::4" })

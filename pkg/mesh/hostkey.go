@@ -9,9 +9,8 @@ import (
 	"github.com/wgmesh/router/pkg/cause"
 )
 
-// hostKeyTypes are the types of a plain public key in the form of sshd(8),
-// AUTHORIZED_KEYS FILE FORMAT. Certificates are left out: a host's certificate
-// does not let its owner log in elsewhere.
+// hostKeyTypes are the types of a plain public key in the form of sshd(8), AUTHORIZED_KEYS FILE
+// FORMAT. Certificates are left out: a host's certificate does not let its owner log in elsewhere.
 var hostKeyTypes = []string{
 	"ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521", "ssh-rsa",
 }
@@ -28,8 +27,7 @@ func PlainHostKey(text string) string {
 	if err != nil || len(blob) < 4 {
 		return ""
 	}
-	// RFC 4253 section 6.6: the blob begins with the type, as a string with its
-	// length before it.
+	// RFC 4253 section 6.6: the blob begins with the type, as a string with its length before it.
 	size := binary.BigEndian.Uint32(blob)
 	if uint64(size) != uint64(len(words[0])) || !strings.HasPrefix(string(blob[4:]), words[0]) {
 		return ""

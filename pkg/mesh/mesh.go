@@ -32,8 +32,7 @@ type Mesh struct {
 	PersistentKeepalive int `json:"persistent_keepalive"`
 	// BFD is the pace of failure detection: BFDNormal or BFDFast.
 	BFD string `json:"bfd"`
-	// PresharedKeyDirectory is where a router keeps its tunnels' pre-shared
-	// keys, one file each.
+	// PresharedKeyDirectory is where a router keeps its tunnels' pre-shared keys, one file each.
 	PresharedKeyDirectory string `json:"preshared_key_directory"`
 }
 
@@ -135,15 +134,14 @@ const (
 	BFDFast   = "fast"   // 100 ms, three misses
 )
 
-// SetDefaults sets what an inventory usually leaves open. The IPv4 pool is the half
-// of the range for measuring devices (RFC 2544) that nobody was found to use:
-// 172.31.0.0/16 is the default VPC of AWS, 172.17 to 172.30 and 192.168 are Docker's,
-// 10 everybody's; 100.64.0.0/10 is AWS's and GKE's for pods, and Tailscale drops what
-// comes from it elsewhere; 169.254.0.0/16 has the clouds' metadata, and 198.19.0.0/16
-// AWS's desktops. Linux routes it as any other. The IPv6 pool is one
-// unique local /64 (RFC 4193) whose global id spells the project's name, so a
-// link address is recognised at sight; a network that has a unique local prefix
-// of its own should take a /64 of that.
+// SetDefaults sets what an inventory usually leaves open. The IPv4 pool is the half of the range
+// for measuring devices (RFC 2544) that nobody was found to use: 172.31.0.0/16 is the default VPC
+// of AWS, 172.17 to 172.30 and 192.168 are Docker's, 10 everybody's; 100.64.0.0/10 is AWS's and
+// GKE's for pods, and Tailscale drops what comes from it elsewhere; 169.254.0.0/16 has the clouds'
+// metadata, and 198.19.0.0/16 AWS's desktops. Linux routes it as any other. The IPv6 pool is one
+// unique local /64 (RFC 4193) whose global id spells the project's name, so a link address is
+// recognised at sight; a network that has a unique local prefix of its own should take a /64 of
+// that.
 func (m *Mesh) SetDefaults() {
 	m.LinkPool = "198.18.0.0/16"
 	m.LinkPrefixLength = 31

@@ -225,9 +225,8 @@ func TestGolden(t *testing.T) {
 	}
 }
 
-// A router draws the packets of its zone for each site that has a router, also where a
-// third one carries. Who has no tunnel to another site watches nothing, so nobody waits
-// for it.
+// A router draws the packets of its zone for each site that has a router, also where a third one
+// carries. Who has no tunnel to another site watches nothing, so nobody waits for it.
 func TestFailoverOfCarried(t *testing.T) {
 	m := load(t, "route-tables")
 	for _, name := range []string{"aws-1", "other-1"} {

@@ -183,8 +183,7 @@ func parsePrefixes(at string, texts []string, p *Problems) []netip.Prefix {
 	return out
 }
 
-// parsePrefix parses one unicast network. It returns the zero prefix after it
-// has noted a problem.
+// parsePrefix parses one unicast network. It returns the zero prefix after it has noted a problem.
 func parsePrefix(at, text string, p *Problems) netip.Prefix {
 	x, err := netip.ParsePrefix(strings.TrimSpace(text))
 	switch {

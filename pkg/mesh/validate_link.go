@@ -252,9 +252,8 @@ func (n *network) checkPorts(p *Problems) {
 	}
 }
 
-// checkHighest checks the tunnel with the highest number, which is that of the
-// two highest ids: if it fits into the pools, the ports and the interface
-// names, all do.
+// checkHighest checks the tunnel with the highest number, which is that of the two highest ids: if
+// it fits into the pools, the ports and the interface names, all do.
 func (n *network) checkHighest(p *Problems) {
 	var a, b *router // a has the highest id
 	for _, r := range n.routers {

@@ -121,8 +121,7 @@ func (n *network) checkNetworks(s *site) {
 	}
 }
 
-// checkZones checks that a site's zones are parts of its networks, and whether they
-// divide them.
+// checkZones checks that a site's zones are parts of its networks, and whether they divide them.
 func (n *network) checkZones(s *site, p *Problems) {
 	type subnet struct {
 		netip.Prefix

@@ -128,8 +128,7 @@ func rank(w way) int {
 	return direct
 }
 
-// better reports whether BIRD takes a rather than b (bgp_rte_better). No two routers
-// have one id.
+// better reports whether BIRD takes a rather than b (bgp_rte_better). No two routers have one id.
 func (n *Network) better(a, b way) bool {
 	switch {
 	case b.from == nowhere || a.from == nowhere:

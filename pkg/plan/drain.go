@@ -7,10 +7,9 @@ import (
 	"unicode"
 )
 
-// BirdDrain is the constant of bird.conf that says since when and why a router is
-// drained, and is empty when it is not. It is the one place where that is kept: it
-// outlives a reboot, is tried, kept and taken back with what follows from it, and who
-// asks BIRD hears what BIRD does.
+// BirdDrain is the constant of bird.conf that says since when and why a router is drained, and is
+// empty when it is not. It is the one place where that is kept: it outlives a reboot, is tried,
+// kept and taken back with what follows from it, and who asks BIRD hears what BIRD does.
 const BirdDrain = "wgmesh_drained"
 
 // longestWhy bounds the reason of a drain, in bytes.

@@ -1,10 +1,9 @@
 // Package plan is the language of a planned mesh: what pkg/mesh works out for one
 // router, and what every module is given of it.
 //
-// It holds the types with their JSON keys, which are the names of the modules'
-// options, and what both ends of a tunnel have to agree about: its number, the
-// names in BIRD and the places on a host. It does no I/O and imports nothing of
-// this project.
+// It holds the types with their JSON keys, which are the names of the modules' options, and what
+// both ends of a tunnel have to agree about: its number, the names in BIRD and the places on a
+// host. It does no I/O and imports nothing of this project.
 package plan
 
 import (
@@ -55,8 +54,7 @@ type Tunnel struct {
 	Peers []Peer `json:"peers"`
 }
 
-// A Peer is the other end of a Tunnel. A planned one has no PublicKey: the peer itself
-// tells it.
+// A Peer is the other end of a Tunnel. A planned one has no PublicKey: the peer itself tells it.
 type Peer struct {
 	Name                string         `json:"name"`
 	PublicKey           PublicKey      `json:"public_key,omitzero"`
@@ -71,8 +69,7 @@ type Pending struct {
 	Tunnel string `json:"tunnel"`
 	Peer   string `json:"peer"`
 	Reason string `json:"reason"`
-	// Refused says that the peer told something that is not used. Time does not
-	// mend that.
+	// Refused says that the peer told something that is not used. Time does not mend that.
 	Refused bool `json:"refused,omitempty"`
 }
 
@@ -121,8 +118,7 @@ type Static struct {
 	// holds it and although it may not answer ARP.
 	OnLink    bool   `json:"onlink"`
 	Interface string `json:"interface,omitempty"` // empty: BIRD's choice, or bird_config's with OnLink
-	// Connected says that the host itself is the gateway: the network is on its own
-	// interfaces.
+	// Connected says that the host itself is the gateway: the network is on its own interfaces.
 	Connected bool `json:"connected,omitempty"`
 	// Derived says that nobody gave Via. It is taken for a guess.
 	Derived bool `json:"derived,omitempty"`
@@ -141,8 +137,7 @@ type Originate struct {
 	MED     int          `json:"med"`
 }
 
-// An Owner lists every prefix that may have AS as its origin: these and no more
-// specific ones.
+// An Owner lists every prefix that may have AS as its origin: these and no more specific ones.
 type Owner struct {
 	AS       AS             `json:"as"`
 	Site     string         `json:"site"`
@@ -170,8 +165,7 @@ type Neighbor struct {
 // Dual reports whether the session carries both families.
 func (n Neighbor) Dual() bool { return n.Address6.IsValid() && n.LocalAddress6.IsValid() }
 
-// BFD is the pace of failure detection: a path is dead after Multiplier intervals
-// without a packet.
+// BFD is the pace of failure detection: a path is dead after Multiplier intervals without a packet.
 type BFD struct {
 	Interval   int `json:"interval"` // milliseconds
 	Multiplier int `json:"multiplier"`
@@ -241,8 +235,7 @@ type MeasureTunnel struct {
 	Endpoint netip.Addr `json:"endpoint,omitzero"`
 }
 
-// Gate is for mesh_gate: who may ask this router for a tunnel over SSH, and who
-// may not any more.
+// Gate is for mesh_gate: who may ask this router for a tunnel over SSH, and who may not any more.
 type Gate struct {
 	Peers   []GatePeer    `json:"peers"`           // those with a host key, by the number of their tunnel
 	Removed []GateRemoved `json:"removed"`         // the absent routers, by name
@@ -262,10 +255,9 @@ type GateRemoved struct {
 	HostKey string `json:"host_key,omitempty"` // as in GatePeer; empty: it had none
 }
 
-// Failover is for wgmesh-cloud failover: the cloud's route tables that this
-// router keeps pointed at itself, and the BFD sessions by which it knows when
-// to take those of another one. All lists are empty at a site that has no such
-// tables.
+// Failover is for wgmesh-cloud failover: the cloud's route tables that this router keeps pointed at
+// itself, and the BFD sessions by which it knows when to take those of another one. All lists are
+// empty at a site that has no such tables.
 type Failover struct {
 	Router   string            `json:"router"`
 	Cloud    string            `json:"cloud"`

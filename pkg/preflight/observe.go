@@ -31,8 +31,7 @@ type Known struct {
 	Bird   Bird
 }
 
-// Observe looks at the host, in the network namespace of the calling thread. It
-// writes nothing.
+// Observe looks at the host, in the network namespace of the calling thread. It writes nothing.
 func Observe(w Want, known Known) (Have, error) {
 	h := Have{
 		Ours: known.Ours, Taken: known.Taken, NoIPv6: noIPv6(),

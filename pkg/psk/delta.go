@@ -40,8 +40,7 @@ type Pending struct {
 	Tunnel int    `json:"tunnel"`
 	Peer   string `json:"peer"`
 	Reason string `json:"reason"`
-	// Refused says that the peer told something that is not used. Time does not
-	// mend that.
+	// Refused says that the peer told something that is not used. Time does not mend that.
 	Refused bool `json:"refused,omitempty"`
 }
 
@@ -203,8 +202,7 @@ func (d Delta) Views() (before, after []Row) {
 
 func (r Record) generation() string { return strconv.FormatInt(r.Generation, 10) }
 
-// Held returns the keys that there will be when Apply is done, but for those
-// that it makes.
+// Held returns the keys that there will be when Apply is done, but for those that it makes.
 func (d Delta) Held() []Held {
 	out := []Held{}
 	for _, t := range d.tunnels {

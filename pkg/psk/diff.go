@@ -30,9 +30,8 @@ func diffSealed(want Want, have Have) (Delta, error) {
 	return d, nil
 }
 
-// far is what the peer of a tunnel told, and its public key. Without one that can
-// be used the tunnel waits, and when the peer is not in this run nothing of it is
-// touched.
+// far is what the peer of a tunnel told, and its public key. Without one that can be used the
+// tunnel waits, and when the peer is not in this run nothing of it is touched.
 func (d *Delta) far(want Want, t plan.PresharedKey) (peer Peer, key plan.PublicKey, ok bool) {
 	told := want.peers(t.Peer)
 	switch {
@@ -104,9 +103,8 @@ func (d *Delta) sealed(want Want, t plan.PresharedKey, peer Peer, far plan.Publi
 	return nil
 }
 
-// NewKeys lists the tunnels whose peer told another public key than the one in
-// the tunnel's record, with the latter. Who asks whether the peer that has it is
-// there puts the answer into Have.Alive.
+// NewKeys lists the tunnels whose peer told another public key than the one in the tunnel's record,
+// with the latter. Who asks whether the peer that has it is there puts the answer into Have.Alive.
 func NewKeys(want Want, have Have) map[int]string {
 	out := map[int]string{}
 	for _, t := range want.Tunnels {

@@ -2,19 +2,17 @@
 // initiator of a tunnel makes the key and seals it to the responder; the
 // responder opens the envelope. The key itself never leaves the two routers.
 //
-// Every tunnel has two files in the store: <number>.psk, the key as `wg genpsk`
-// writes it, and <number>.json, a Record: which generation it is, its id, and
-// the two public keys it is bound to. The record is written first. A crash
-// between the two leaves a record whose id is not that of the key: the next run
-// makes or stores a key again, and no generation is ever used twice. The old
-// key stays in place until then, so the tunnel goes on.
+// Every tunnel has two files in the store: <number>.psk, the key as `wg genpsk` writes it, and
+// <number>.json, a Record: which generation it is, its id, and the two public keys it is bound to.
+// The record is written first. A crash between the two leaves a record whose id is not that of the
+// key: the next run makes or stores a key again, and no generation is ever used twice. The old key
+// stays in place until then, so the tunnel goes on.
 //
 // A generation is the millisecond (Unix time) in which the key was made, or one
 // more than the recorded generation where that is higher. So it grows also when
 // an initiator has lost its store, without asking the responder.
 //
-// Observe reads, Diff decides, Apply writes. The one caller
-// is the module wg_psk.
+// Observe reads, Diff decides, Apply writes. The one caller is the module wg_psk.
 package psk
 
 import (
@@ -33,8 +31,7 @@ import (
 // maxGeneration is above every generation; JSON carries it without a loss.
 const maxGeneration = 1 << 53
 
-// A Peer is what a router of this run told about itself. A key that it does not
-// have yet is "".
+// A Peer is what a router of this run told about itself. A key that it does not have yet is "".
 type Peer struct {
 	Name       string `json:"name"`
 	PublicKey  string `json:"public_key"`  // WireGuard, base64

@@ -60,8 +60,7 @@ func (e entry) holds() bool {
 	return e.recorded && !e.key.IsZero() && e.key.ID() == e.record.PSKID
 }
 
-// Have is this router's own keys, and what was seen of the store. The keys in it do
-// not show.
+// Have is this router's own keys, and what was seen of the store. The keys in it do not show.
 type Have struct {
 	// Alive says that a peer "is alive", or may be, and why, that has the key in the record of
 	// the tunnel of this number. Another key of it is refused; see NewKeys.
@@ -96,9 +95,8 @@ func (h Host) Diff(want Want, have Have) (Delta, error) {
 	return diffSealed(want, have)
 }
 
-// Observe reads the keys and the store. What is absent or cannot be read as a key is made
-// anew later and no error here; a link, or a folder that others can write to,
-// is one.
+// Observe reads the keys and the store. What is absent or cannot be read as a key is made anew
+// later and no error here; a link, or a folder that others can write to, is one.
 func (h Host) Observe(_ context.Context, want Want) (Have, error) {
 	s := Have{dir: want.Directory, entries: map[int]entry{}}
 	var err error
@@ -194,9 +192,8 @@ func paths(dir string, number int) (record, key string) {
 	return base + ".json", base + ".psk"
 }
 
-// Self is this router's own keys. They do not show. A key that is not there is
-// an error only for what needs it: in check mode on a new router wg_keypair has
-// made none.
+// Self is this router's own keys. They do not show. A key that is not there is an error only for
+// what needs it: in check mode on a new router wg_keypair has made none.
 type Self struct {
 	private seal.WGPrivate
 	sealing seal.PrivateKey

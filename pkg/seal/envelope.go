@@ -14,8 +14,7 @@ import (
 // of its encoding needs a new name.
 const protocol = "wgmesh.router/psk-envelope/v1"
 
-// envelopeSize is the length of an envelope: the KEM's 1120 bytes, the key, the
-// AEAD's tag.
+// envelopeSize is the length of an envelope: the KEM's 1120 bytes, the key, the AEAD's tag.
 const envelopeSize = 1120 + keySize + 16
 
 // An End is one end of a tunnel.
@@ -51,9 +50,8 @@ func (b Binding) check() error {
 	return nil
 }
 
-// info encodes the binding and the Diffie-Hellman secret of the two WireGuard
-// keys. Every field is preceded by its length, so no two bindings have the same
-// encoding. The caller wipes it.
+// info encodes the binding and the Diffie-Hellman secret of the two WireGuard keys. Every field is
+// preceded by its length, so no two bindings have the same encoding. The caller wipes it.
 func (b Binding) info(shared []byte) []byte {
 	number := binary.BigEndian.AppendUint64(nil, uint64(b.Tunnel))
 	generation := binary.BigEndian.AppendUint64(nil, uint64(b.Generation))
@@ -75,12 +73,11 @@ func (b Binding) info(shared []byte) []byte {
 	return out
 }
 
-// Seal encrypts a pre-shared key to the responder's sealing key and returns the
-// base64 text of the envelope. own is the initiator's WireGuard key: its
-// Diffie-Hellman secret with the responder's goes into the key schedule, so
-// that only the holder of one of the two WireGuard private keys can seal or
-// open. HPKE's base mode alone would let anybody seal, and would let whoever
-// swaps the sealing key on its way read the pre-shared key.
+// Seal encrypts a pre-shared key to the responder's sealing key and returns the base64 text of the
+// envelope. own is the initiator's WireGuard key: its Diffie-Hellman secret with the responder's
+// goes into the key schedule, so that only the holder of one of the two WireGuard private keys can
+// seal or open. HPKE's base mode alone would let anybody seal, and would let whoever swaps the
+// sealing key on its way read the pre-shared key.
 func Seal(to PublicKey, own WGPrivate, b Binding, psk PSK) (string, error) {
 	if err := b.check(); err != nil {
 		return "", err
@@ -109,14 +106,12 @@ func Seal(to PublicKey, own WGPrivate, b Binding, psk PSK) (string, error) {
 	return base64.StdEncoding.EncodeToString(out), nil
 }
 
-// ErrNotOpened is returned by Open for an envelope that is well formed but was
-// sealed for something else, by somebody else, or changed on its way. HPKE
-// cannot tell these apart.
+// ErrNotOpened is returned by Open for an envelope that is well formed but was sealed for something
+// else, by somebody else, or changed on its way. HPKE cannot tell these apart.
 var ErrNotOpened = errors.New("the envelope does not open: " +
 	"it was sealed for other keys, names, tunnel number or generation, or was changed on its way")
 
-// Open decrypts an envelope. k and own are the responder's sealing key and
-// WireGuard key.
+// Open decrypts an envelope. k and own are the responder's sealing key and WireGuard key.
 func Open(k PrivateKey, own WGPrivate, b Binding, sealed string) (PSK, error) {
 	if err := b.check(); err != nil {
 		return PSK{}, err

@@ -48,8 +48,7 @@ func TestSealOpen(t *testing.T) {
 	}
 }
 
-// An envelope opens with the binding and the keys it was made with, and with
-// nothing else.
+// An envelope opens with the binding and the keys it was made with, and with nothing else.
 func TestOpenRefusesAnotherBinding(t *testing.T) {
 	p := newPair()
 	sealed := must.Get(seal.Seal(p.sealing.Public(), p.a, p.bound, p.psk))(t)

@@ -18,10 +18,9 @@ const (
 	keyText = 44 // base64 of keySize bytes
 )
 
-// A secret holds 32 bytes that must not be shown. They sit in a closure: fmt
-// (and testify when it explains a failure) reads unexported fields by reflection
-// and asks no method, follows a pointer when the verb does not suit it (%s), and
-// stops at a function.
+// A secret holds 32 bytes that must not be shown. They sit in a closure: fmt (and testify when it
+// explains a failure) reads unexported fields by reflection and asks no method, follows a pointer
+// when the verb does not suit it (%s), and stops at a function.
 type secret struct {
 	bytes func() *[keySize]byte // nil for no secret
 }

@@ -26,8 +26,7 @@ const liveHandshake = 135 * time.Second
 // sends something every second, and it answers a ping.
 const listen = 2500 * time.Millisecond
 
-// A KeyHolder is whoever has the private half of a public key, at the other end of
-// an interface.
+// A KeyHolder is whoever has the private half of a public key, at the other end of an interface.
 type KeyHolder struct {
 	Interface string
 	PublicKey string     // base64
@@ -35,11 +34,10 @@ type KeyHolder struct {
 	Address   netip.Addr // its link address, which may be asked; zero: not known
 }
 
-// Alive says of each holder of a key that it "is alive" and by which sign, or "may be alive"
-// and why that cannot be seen, or nothing. The signs: its
-// BFD session is up, or its last handshake is recent and packets of it arrive. A
-// handshake alone is made by a machine that is gone since, and a stopped BIRD
-// alone says nothing of the other end. A key that nobody has come to use yet has no
+// Alive says of each holder of a key that it "is alive" and by which sign, or "may be alive" and
+// why that cannot be seen, or nothing. The signs: its BFD session is up, or its last handshake is
+// recent and packets of it arrive. A handshake alone is made by a machine that is gone since, and a
+// stopped BIRD alone says nothing of the other end. A key that nobody has come to use yet has no
 // allowed IPs: there it is whoever has them, unless that one has the key that is told.
 func Alive(ctx context.Context, socket string, holders []KeyHolder) []string {
 	signs := make([]string, len(holders))

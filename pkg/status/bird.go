@@ -34,9 +34,8 @@ type Session struct {
 	LimitHit bool
 }
 
-// ParseProtocols reads the BGP protocols from BIRD's "show protocols all"
-// (proto/bgp/bgp.c, bgp_show_proto_info). Lines it does not know are skipped:
-// other versions of BIRD print more.
+// ParseProtocols reads the BGP protocols from BIRD's "show protocols all" (proto/bgp/bgp.c,
+// bgp_show_proto_info). Lines it does not know are skipped: other versions of BIRD print more.
 func ParseProtocols(text string) map[string]Session {
 	out := map[string]Session{}
 	var s *Session

@@ -21,9 +21,8 @@ type heard struct {
 	cut     map[string]bool           // those of sites into which this router sends not everything: said, too
 }
 
-// checkCrossings finds the routers that do not forward into their sites. A tunnel that
-// is not well has been told of, and a host that answers nobody is not a router's fault as
-// far as is known.
+// checkCrossings finds the routers that do not forward into their sites. A tunnel that is not well
+// has been told of, and a host that answers nobody is not a router's fault as far as is known.
 func checkCrossings(r *Request, o *Observation, rep *Report) *heard {
 	h := &heard{map[netip.Addr]cause.List{}, map[netip.Addr]string{}, map[string]bool{}, map[string]bool{}}
 	h.checkUnsent(r, o, rep)

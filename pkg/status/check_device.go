@@ -82,12 +82,10 @@ func (r *Request) taken(t plan.StatusTunnel, others []netip.Prefix) (taken, wide
 	return taken, wide
 }
 
-// noSocket is what BIRD says of a session that it could not listen for. It does
-// not try again.
+// noSocket is what BIRD says of a session that it could not listen for. It does not try again.
 const noSocket = "No listening socket"
 
-// portHolder names the processes that listen on TCP 179, other than BIRD, or is
-// empty.
+// portHolder names the processes that listen on TCP 179, other than BIRD, or is empty.
 func portHolder() string {
 	held, err := socket.Owners(socket.TCP, plan.BGPPort)
 	owners, taken := held[plan.BGPPort]

@@ -75,8 +75,7 @@ func (f *Forwarding) accept(r *Request, drained bool) (said []cause.Cause) {
 	return said
 }
 
-// checkSysctls is about what the kernel's answers for IPv6 do not tell, and about
-// pings.
+// checkSysctls is about what the kernel's answers for IPv6 do not tell, and about pings.
 func (f *Forwarding) checkSysctls() (out []Problem) {
 	six := slices.ContainsFunc(f.flows, func(x flow) bool { return x.Dst.Is6() })
 	if f.full() {

@@ -452,8 +452,7 @@ func TestRequire(t *testing.T) {
 	assert.Equal(t, []string{"azure2"}, r.Unknown())
 }
 
-// A site without IPv6 neither has a way to another one's IPv6 addresses nor
-// needs one.
+// A site without IPv6 neither has a way to another one's IPv6 addresses nor needs one.
 func TestFamilyThatTheSiteDoesNotSpeak(t *testing.T) {
 	r, o := night()
 	r.Reach[0].Address = netip.MustParseAddr("2001:db8::10")

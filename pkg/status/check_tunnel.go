@@ -16,14 +16,12 @@ import (
 	"github.com/wgmesh/router/pkg/socket"
 )
 
-// rejectAfter is the age from which WireGuard takes no packet under a session
-// (REJECT_AFTER_TIME in the protocol's paper): with a keepalive, a handshake
-// that old means that newer ones fail.
+// rejectAfter is the age from which WireGuard takes no packet under a session (REJECT_AFTER_TIME in
+// the protocol's paper): with a keepalive, a handshake that old means that newer ones fail.
 const rejectAfter = 180 * time.Second
 
-// checkTunnels reports the peers to which time brings no way, those that are silent, and
-// those that cannot have told all that they bring.
-// own reports whether this router's own BIRD is the cause.
+// checkTunnels reports the peers to which time brings no way, those that are silent, and those that
+// cannot have told all that they bring. own reports whether this router's own BIRD is the cause.
 func checkTunnels(r *Request, o *Observation, own bool, rep *Report) (hopeless, silent, cut map[string]bool) {
 	hopeless, silent, cut = map[string]bool{}, map[string]bool{}, map[string]bool{}
 	rep.Problems = append(rep.Problems, checkDevices(r, o, rep)...)

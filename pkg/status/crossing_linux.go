@@ -18,9 +18,8 @@ import (
 	"github.com/wgmesh/router/pkg/plan"
 )
 
-// A crossing is a ping that another router has to forward into its site: out of the
-// tunnel to it, to a host behind it. The answer may come back by any router of that
-// site.
+// A crossing is a ping that another router has to forward into its site: out of the tunnel to it,
+// to a host behind it. The answer may come back by any router of that site.
 type crossing struct {
 	peer   string // the router that is to forward it
 	device string // the tunnel to it
@@ -36,9 +35,8 @@ type crossing struct {
 // mostTargets is how many addresses behind one router are asked.
 const mostTargets = 5
 
-// crossings lists what to try: for each router of another site the hosts that are
-// named for it, and the other routers of its site; and each of its networks that there is
-// no own address to ask from.
+// crossings lists what to try: for each router of another site the hosts that are named for it, and
+// the other routers of its site; and each of its networks that there is no own address to ask from.
 func (r *Request) crossings(own []netip.Addr) (out []*crossing) {
 	for i := range r.Tunnels {
 		t := &r.Tunnels[i]
@@ -196,8 +194,7 @@ func crossFamily(ctx context.Context, list []*crossing, six bool, timeout time.D
 	return nil
 }
 
-// throw puts a packet into a tunnel past this host's own routes, which know one way
-// to a site only.
+// throw puts a packet into a tunnel past this host's own routes, which know one way to a site only.
 func throw(fd int, c *crossing, e *echo) error {
 	link, err := net.InterfaceByName(c.device)
 	if err != nil {

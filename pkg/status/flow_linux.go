@@ -56,8 +56,7 @@ type Forwarding struct {
 	err      error
 }
 
-// mostParts bounds the routes inside of one network that are asked for, each by
-// itself.
+// mostParts bounds the routes inside of one network that are asked for, each by itself.
 const mostParts = 32
 
 // observeForwarding asks the kernel for each way. Without networks of the own site
@@ -219,9 +218,8 @@ func (f *Forwarding) swallowed(r *Request, n netip.Prefix) []netip.Prefix {
 	})
 }
 
-// someone is an address in a network that may be a machine's: not the host's own,
-// not the first or last one, and in no smaller one of the parts. Not valid: there
-// is none that is easy to find.
+// someone is an address in a network that may be a machine's: not the host's own, not the first or
+// last one, and in no smaller one of the parts. Not valid: there is none that is easy to find.
 func someone(n netip.Prefix, parts []netip.Prefix, taken []netip.Addr) netip.Addr {
 	if n.IsSingleIP() {
 		if slices.Contains(taken, n.Addr()) {

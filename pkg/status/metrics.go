@@ -9,9 +9,8 @@ import (
 	"time"
 )
 
-// Metrics renders an observation in the text format that node_exporter's
-// textfile collector reads. What is not known has no sample. Times are Unix
-// seconds, so that an old file does not look fresh.
+// Metrics renders an observation in the text format that node_exporter's textfile collector reads.
+// What is not known has no sample. Times are Unix seconds, so that an old file does not look fresh.
 func Metrics(router string, r Request, o Observation, rep Report) []byte {
 	m := metrics{router: router}
 	m.metric("wgmesh_healthy", "gauge", "Whether everything that was asked for is healthy.")

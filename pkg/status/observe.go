@@ -14,8 +14,7 @@ import (
 	"github.com/wgmesh/router/pkg/program"
 )
 
-// An Observation is the state of one router at one time, in the order of the
-// request's lists.
+// An Observation is the state of one router at one time, in the order of the request's lists.
 type Observation struct {
 	At      time.Time
 	Tunnels []TunnelState
@@ -230,8 +229,7 @@ func pathMTU(ctx context.Context, r *Request, t plan.StatusTunnel) int {
 	return 0
 }
 
-// observeTargets pings every target from the own address in the site. It returns the
-// own addresses.
+// observeTargets pings every target from the own address in the site. It returns the own addresses.
 func observeTargets(ctx context.Context, r *Request, targets []Target, states []TargetState,
 	all *sync.WaitGroup,
 ) []netip.Addr {

@@ -49,9 +49,8 @@ type probe struct {
 	timeout time.Duration
 }
 
-// ping sends an echo request, up to probeRepeat times, and returns the
-// round-trip time. A message that is larger than the interface's MTU is
-// refused at once with EMSGSIZE.
+// ping sends an echo request, up to probeRepeat times, and returns the round-trip time. A message
+// that is larger than the interface's MTU is refused at once with EMSGSIZE.
 func ping(ctx context.Context, p probe) (time.Duration, error) {
 	ctx, cancel := context.WithTimeout(ctx, p.timeout)
 	defer cancel()

@@ -60,8 +60,7 @@ type Report struct {
 	Warnings []cause.Cause
 	// Transit are those of Warnings that do harm where other sites have lost each other.
 	Transit []*Transit
-	// Tunnels, Prefixes and Targets say what is healthy, in the order of the
-	// request.
+	// Tunnels, Prefixes and Targets say what is healthy, in the order of the request.
 	Tunnels, Prefixes, Targets []bool
 }
 

@@ -1,11 +1,9 @@
-// Package status looks at one router of the mesh and reports whether it is
-// healthy: WireGuard handshakes, BGP and BFD sessions, kernel routes,
-// round-trip time and path MTU of each tunnel, and whether other routers'
-// sites answer. It can wait for health, and it names what is missing.
+// Package status looks at one router of the mesh and reports whether it is healthy: WireGuard
+// handshakes, BGP and BFD sessions, kernel routes, round-trip time and path MTU of each tunnel, and
+// whether other routers' sites answer. It can wait for health, and it names what is missing.
 //
-// It changes nothing. Observe asks the kernel and BIRD, Judge is pure and
-// turns an observation into problems in the words of the inventory. The module
-// mesh_status calls it.
+// It changes nothing. Observe asks the kernel and BIRD, Judge is pure and turns an observation into
+// problems in the words of the inventory. The module mesh_status calls it.
 package status
 
 import (
@@ -33,8 +31,7 @@ type Request struct {
 	// way to them, by routes with the protocol number Floor.
 	Refused []netip.Prefix
 	Floor   int
-	// Silent are peers of which only the sessions count: they answered no ping
-	// before either.
+	// Silent are peers of which only the sessions count: they answered no ping before either.
 	Silent []string
 	// Pending are the peers whose tunnels wait for something, by name, and for what.
 	Pending map[string]string

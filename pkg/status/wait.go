@@ -15,9 +15,8 @@ import (
 // costs a few milliseconds.
 const pollEvery = 150 * time.Millisecond
 
-// wakeEvery is the number of looks between two packets into tunnels that have
-// no handshake and no keepalive: nobody else may send any, so that they would
-// never make one.
+// wakeEvery is the number of looks between two packets into tunnels that have no handshake and no
+// keepalive: nobody else may send any, so that they would never make one.
 const wakeEvery = 8
 
 // sureAfter is how long a cause that time cannot mend has to be there before it
@@ -28,12 +27,11 @@ const sureAfter = time.Second
 // packets get through: one may be lost on a busy machine, and ICMP may be refused.
 const askAgain = 3 * time.Second
 
-// Wait observes the router until every required peer is healthy, at most for
-// the given time, and returns the last observation and what is wrong with it.
-// It ends sooner when time can mend nothing of what is missing, and when nothing
-// new became healthy for the request's Settle.
-// It always looks at least once, with pings; while something cheaper is
-// missing it does not ping, so that it sees health as soon as it is there.
+// Wait observes the router until every required peer is healthy, at most for the given time, and
+// returns the last observation and what is wrong with it. It ends sooner when time can mend nothing
+// of what is missing, and when nothing new became healthy for the request's Settle. It always looks
+// at least once, with pings; while something cheaper is missing it does not ping, so that it sees
+// health as soon as it is there.
 func Wait(ctx context.Context, r Request, wait time.Duration) (Observation, Report) {
 	began := time.Now()
 	w := watch{settle: max(0, r.Settle-r.timeout()), since: began.Add(-r.Waited)}

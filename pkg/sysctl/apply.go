@@ -93,8 +93,7 @@ func (h Host) Touched(d Delta) (map[string]string, error) {
 	return out, nil
 }
 
-// Restore gives parameters the values that they had, by key. It returns what it
-// did, in words.
+// Restore gives parameters the values that they had, by key. It returns what it did, in words.
 func (h Host) Restore(ctx context.Context, values map[string]string) (done []string, err error) {
 	want, have := Settings{}, Settings{}
 	for text, v := range values {

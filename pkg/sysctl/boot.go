@@ -272,10 +272,9 @@ type assignment struct {
 	value string
 }
 
-// parseConf reads the explicit assignments of a sysctl.d(5) file in order.
-// Lines with a pattern are left out, because "keys for which an explicit
-// pattern exists will be excluded from any glob matching", whatever the order
-// of the files. So are lines that assign nothing.
+// parseConf reads the explicit assignments of a sysctl.d(5) file in order. Lines with a pattern are
+// left out, because "keys for which an explicit pattern exists will be excluded from any glob
+// matching", whatever the order of the files. So are lines that assign nothing.
 func parseConf(data []byte) []assignment {
 	var out []assignment
 	lines := bufio.NewScanner(bytes.NewReader(data))
@@ -295,9 +294,8 @@ func parseConf(data []byte) []assignment {
 	return out
 }
 
-// canonical joins the two names of one parameter: writing
-// net.ipv4.conf.all.forwarding is writing net.ipv4.ip_forward
-// (net/ipv4/devinet.c: both lead to inet_forward_change).
+// canonical joins the two names of one parameter: writing net.ipv4.conf.all.forwarding is writing
+// net.ipv4.ip_forward (net/ipv4/devinet.c: both lead to inet_forward_change).
 func canonical(k Key) Key {
 	k = Key(path.Clean(string(k)))
 	if k == prefixConf4+pseudoAll+"/forwarding" {

@@ -10,13 +10,12 @@ import (
 	"github.com/wgmesh/router/pkg/mark"
 )
 
-// Path is where the drop-in goes by default. sysctl.d(5): "All configuration
-// files are sorted by their filename in lexicographic order, regardless of
-// which of the directories they reside in. If multiple files specify the same
-// option, the entry in the file with the lexicographically latest name will
-// take precedence." So it has to sort behind 99-sysctl.conf (Debian's link to
-// /etc/sysctl.conf) and behind the 60- and 99- files of cloud images, such as
-// GCP's 60-gce-network-security.conf, which turns rp_filter on.
+// Path is where the drop-in goes by default. sysctl.d(5): "All configuration files are sorted by
+// their filename in lexicographic order, regardless of which of the directories they reside in. If
+// multiple files specify the same option, the entry in the file with the lexicographically latest
+// name will take precedence." So it has to sort behind 99-sysctl.conf (Debian's link to
+// /etc/sysctl.conf) and behind the 60- and 99- files of cloud images, such as GCP's
+// 60-gce-network-security.conf, which turns rp_filter on.
 const Path = "/etc/sysctl.d/99-zz-wgmesh.conf"
 
 // portsMark starts the comment that records which reserved ports are ours.
@@ -75,10 +74,9 @@ func (h Host) readDropin(path string) (dropin, error) {
 	return d, nil
 }
 
-// render returns the drop-in. Lines start with "-", so that a parameter that
-// is not there at boot does not fail systemd-sysctl.service: an interface
-// comes later (udev then runs systemd-sysctl for it), and a container has no
-// net.core. The order is that of Changes.
+// render returns the drop-in. Lines start with "-", so that a parameter that is not there at boot
+// does not fail systemd-sysctl.service: an interface comes later (udev then runs systemd-sysctl for
+// it), and a container has no net.core. The order is that of Changes.
 func render(mesh string, want Settings, ours Ports, former Settings) []byte {
 	var b strings.Builder
 	b.WriteString(header + mark.Owner{Mesh: mesh}.Line())

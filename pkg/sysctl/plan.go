@@ -155,9 +155,8 @@ func (Host) Diff(want Want, have Have) (Delta, error) {
 	return w.delta(profile, want.Path), nil
 }
 
-// work is what Diff collects: wanted values now and at boot. The two differ in what
-// belongs to others: their reserved ports of today are no reason to reserve them at
-// every boot.
+// work is what Diff collects: wanted values now and at boot. The two differ in what belongs to
+// others: their reserved ports of today are no reason to reserve them at every boot.
 type work struct {
 	Have
 	live, boot, had Settings
@@ -257,9 +256,8 @@ func (w *work) delta(profile Profile, path string) Delta {
 	return d
 }
 
-// strict reports the interfaces nobody named that check the source
-// strictly: for them max(all, interface) is 1 in spite of us. Loose checking
-// (2) lets asymmetric paths through.
+// strict reports the interfaces nobody named that check the source strictly: for them max(all,
+// interface) is 1 in spite of us. Loose checking (2) lets asymmetric paths through.
 func (w *work) strict(named []string) []Defeat {
 	var out []Defeat
 	for _, name := range w.interfaces {

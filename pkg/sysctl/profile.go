@@ -106,15 +106,13 @@ func (p Profile) Settings() Settings {
 		// Two equal paths shall carry different flows: "1 - Layer 4". With
 		// Layer 3, the default, everything between two hosts shares one.
 		"net/ipv4/fib_multipath_hash_policy": "1",
-		// The router's own TCP (BGP, SSH) finds a smaller path when the ICMP
-		// that says so is filtered: "1 - Disabled by default, enabled when an
-		// ICMP black hole detected".
+		// The router's own TCP (BGP, SSH) finds a smaller path when the ICMP that says so is
+		// filtered: "1 - Disabled by default, enabled when an ICMP black hole detected".
 		"net/ipv4/tcp_mtu_probing": "1",
-		// BIRD binds the socket of a BFD session once, when it hears of the address of
-		// the tunnel, and the kernel tells it a moment before one can bind to that
-		// (net/ipv4/devinet.c, __inet_insert_ifa): "allows processes to bind() to
-		// non-local IP addresses". Without it such a session sends nothing until BGP
-		// is restarted, while BGP is well.
+		// BIRD binds the socket of a BFD session once, when it hears of the address of the tunnel,
+		// and the kernel tells it a moment before one can bind to that (net/ipv4/devinet.c,
+		// __inet_insert_ifa): "allows processes to bind() to non-local IP addresses". Without it
+		// such a session sends nothing until BGP is restarted, while BGP is well.
 		"net/ipv4/ip_nonlocal_bind": "1",
 	}
 	if p.IPv6 != nil && *p.IPv6 {
@@ -127,15 +125,13 @@ func (p Profile) Settings() Settings {
 	}
 	for _, name := range append([]string{pseudoAll, pseudoDefault}, p.Interfaces...) {
 		conf := Key(prefixConf4 + name)
-		// With redundant tunnels the way out and the way back differ. "The max
-		// value from conf/{all,interface}/rp_filter is used when doing source
-		// validation": so all must be 0, and the interface too. Interfaces
-		// still to come start with default's.
+		// With redundant tunnels the way out and the way back differ. "The max value from
+		// conf/{all,interface}/rp_filter is used when doing source validation": so all must be 0,
+		// and the interface too. Interfaces still to come start with default's.
 		s[conf+"/rp_filter"] = "0"
 		// "accept_redirects for the interface will be enabled if both
-		// conf/{all,interface}/accept_redirects are TRUE in the case
-		// forwarding for the interface is enabled": all would do, but nothing
-		// says that an interface keeps forwarding.
+		// conf/{all,interface}/accept_redirects are TRUE in the case forwarding for the interface
+		// is enabled": all would do, but nothing says that an interface keeps forwarding.
 		s[conf+"/accept_redirects"] = "0"
 		s[conf+suffixSend] = "0"
 	}

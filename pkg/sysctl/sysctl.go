@@ -1,7 +1,6 @@
-// Package sysctl plans and applies the kernel parameters of a router: the
-// forwarding profile, now (/proc/sys) and at boot (a drop-in for
-// sysctl.d(5)). It also finds what defeats the profile: files that are read
-// later than the drop-in, and values of single interfaces.
+// Package sysctl plans and applies the kernel parameters of a router: the forwarding profile, now
+// (/proc/sys) and at boot (a drop-in for sysctl.d(5)). It also finds what defeats the profile:
+// files that are read later than the drop-in, and values of single interfaces.
 //
 // A parameter that it no longer wants gets its former value, which the drop-in records.
 // Only the module sysctl_router calls it.
@@ -14,14 +13,12 @@ import (
 	"github.com/wgmesh/router/pkg/order"
 )
 
-// A Key is a parameter as a path below /proc/sys, for example
-// net/ipv4/conf/eth0.100/rp_filter. The path form is the only one in which an
-// interface name with a dot is not ambiguous.
+// A Key is a parameter as a path below /proc/sys, for example net/ipv4/conf/eth0.100/rp_filter. The
+// path form is the only one in which an interface name with a dot is not ambiguous.
 type Key string
 
-// ParseKey reads a key as sysctl.d(5) writes it. The first separator decides:
-// after a slash, dots are part of the name; after a dot, dots separate and a
-// slash stands for a dot.
+// ParseKey reads a key as sysctl.d(5) writes it. The first separator decides: after a slash, dots
+// are part of the name; after a dot, dots separate and a slash stands for a dot.
 func ParseKey(text string) Key {
 	if i := strings.IndexAny(text, "./"); i < 0 || text[i] == '/' {
 		return Key(strings.TrimPrefix(text, "/"))
@@ -44,11 +41,10 @@ type Change struct {
 	Old, New string
 }
 
-// Changes lists the changes that take have to want. Keys that only have holds are
-// left alone. The switches for forwarding come early, because the kernel
-// resets other parameters when they change (ip-sysctl.rst, ip_forward: "its
-// change resets all configuration parameters to their default state"), and
-// after what they are not to take away with them; the rest is sorted by key.
+// Changes lists the changes that take have to want. Keys that only have holds are left alone. The
+// switches for forwarding come early, because the kernel resets other parameters when they change
+// (ip-sysctl.rst, ip_forward: "its change resets all configuration parameters to their default
+// state"), and after what they are not to take away with them; the rest is sorted by key.
 func Changes(want, have Settings) []Change {
 	var delta []Change
 	for k, v := range want {

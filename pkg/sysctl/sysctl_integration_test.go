@@ -138,8 +138,7 @@ func TestAdvertisedRouteOutlivesForwarding(t *testing.T) {
 	require.Contains(t, routes(), out)
 }
 
-// What reads the drop-in at boot understands it, also where an interface is
-// not there yet.
+// What reads the drop-in at boot understands it, also where an interface is not there yet.
 func TestSystemdReadsTheDropin(t *testing.T) {
 	const tool = "/lib/systemd/systemd-sysctl"
 	if _, err := os.Stat(tool); err != nil {

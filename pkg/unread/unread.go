@@ -22,8 +22,7 @@ func (n Note) Due() bool {
 	return err == nil
 }
 
-// Around writes, and then tells the reader. Where either fails, or is cut off, the note
-// stays.
+// Around writes, and then tells the reader. Where either fails, or is cut off, the note stays.
 func (n Note) Around(write, tell func() error) error {
 	if err := os.MkdirAll(filepath.Dir(string(n)), 0o700); err != nil {
 		return err

@@ -10,9 +10,8 @@ import (
 	"strings"
 )
 
-// Apply makes the changes of d and returns what it did, in words, also when
-// some of it failed. A tunnel that fails does not hold up the others; the next
-// run finds what is left to do.
+// Apply makes the changes of d and returns what it did, in words, also when some of it failed. A
+// tunnel that fails does not hold up the others; the next run finds what is left to do.
 func Apply(ctx context.Context, w Writer, d Delta) ([]string, error) {
 	for _, path := range d.keys {
 		if err := w.UsableKey(path); err != nil {

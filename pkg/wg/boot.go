@@ -32,10 +32,9 @@ var bootScript string
 // dropIn joins every wg-quick unit to the script beside it. ExecCondition is
 // what runs before the wg-quick of the unit; the script never skips anything.
 //
-// At boot a tunnel gets the processor before what else starts then, cloud-init
-// above all, and a WireGuard in user space keeps it. That one holds keys: it dumps
-// no core, and its memory goes to no swap (not locked: it is a program of others,
-// and its buffers are large).
+// At boot a tunnel gets the processor before what else starts then, cloud-init above all, and a
+// WireGuard in user space keeps it. That one holds keys: it dumps no core, and its memory goes to
+// no swap (not locked: it is a program of others, and its buffers are large).
 func dropIn(machine string) string {
 	return `# Written by the Ansible module wgmesh.router.wg_tunnel.
 [Service]

@@ -152,8 +152,7 @@ func TestDropInKeepsMemoryIn(t *testing.T) {
 	assert.Contains(t, wg.DropIn(""), "\nMemorySwapMax=0\n")
 }
 
-// A reload would make WireGuard forget the keys of our tunnels. Of others it is
-// what it always was.
+// A reload would make WireGuard forget the keys of our tunnels. Of others it is what it always was.
 func TestReload(t *testing.T) {
 	dir := t.TempDir()
 	put(t, filepath.Join(dir, "wg1.conf"), whole)
@@ -171,9 +170,8 @@ func TestReload(t *testing.T) {
 	assert.Equal(t, "wg syncconf other\nstripped other\n", said)
 }
 
-// The next run mends a file in whatever way it is damaged, whose copy is gone,
-// and the drop-in; and what a power cut left of a file is nobody's, so that it
-// is not refused as a stranger's.
+// The next run mends a file in whatever way it is damaged, whose copy is gone, and the drop-in; and
+// what a power cut left of a file is nobody's, so that it is not refused as a stranger's.
 func TestDamagedFilesAreMended(t *testing.T) {
 	for name, harm := range map[string]func(f *fake, text string){
 		"half":    func(f *fake, s string) { f.files["wg1"] = wg.File{Ours: true, Text: s[:len(s)/2], Copy: s} },

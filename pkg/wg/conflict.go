@@ -114,10 +114,9 @@ func (d *Delta) replace(w Want, have Have, name, what string) error {
 // mesh is the one that a file of ours says it was made for.
 func (f File) mesh() string { return mark.Of(f.record()) }
 
-// made reports whether an interface that w does not name was made for the mesh of w,
-// so that w may remove it. Without a mesh those are the user's own. A file of a
-// version before meshes had names counts when all of its peers were removed: a
-// router that was taken over has to lose its tunnels.
+// made reports whether an interface that w does not name was made for the mesh of w, so that w may
+// remove it. Without a mesh those are the user's own. A file of a version before meshes had names
+// counts when all of its peers were removed: a router that was taken over has to lose its tunnels.
 func (w Want) made(f *File) bool {
 	if f == nil || !f.Ours {
 		return false

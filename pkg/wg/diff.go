@@ -135,9 +135,8 @@ func diffTunnel(w Want, t resolved, now Interface, have Have) TunnelDelta {
 	return d
 }
 
-// diffPeers lists removals before anything else: the kernel takes the peers of
-// a message in their order, and a network that is given to a second peer is
-// taken from the first.
+// diffPeers lists removals before anything else: the kernel takes the peers of a message in their
+// order, and a network that is given to a second peer is taken from the first.
 func diffPeers(t resolved, now Interface, have Have, handovers []Handover) []PeerChange {
 	var recorded []plan.Peer
 	if now.File != nil {
@@ -304,8 +303,7 @@ func (d TunnelDelta) empty() bool {
 		len(d.AddAddresses) == 0 && len(d.RemoveAddresses) == 0 && d.Device.empty()
 }
 
-// A DeviceChange is one message to the kernel or wireguard-go. Zero fields stay
-// as they are.
+// A DeviceChange is one message to the kernel or wireguard-go. Zero fields stay as they are.
 type DeviceChange struct {
 	PrivateKeyFile string
 	Hold           time.Duration // how long packets wait for the peers to know the new key; 0: not at all
@@ -318,8 +316,7 @@ func (c DeviceChange) empty() bool {
 	return c.PrivateKeyFile == "" && c.ListenPort == 0 && !c.AnyPort && len(c.Peers) == 0
 }
 
-// A PeerChange changes, adds or removes one peer. Nil and zero fields stay as
-// they are.
+// A PeerChange changes, adds or removes one peer. Nil and zero fields stay as they are.
 type PeerChange struct {
 	Name             string // for people
 	PublicKey        plan.PublicKey

@@ -16,9 +16,8 @@ import (
 	"github.com/wgmesh/router/pkg/wg"
 )
 
-// fake is a host with a kernel, files and units in memory. It brings interfaces
-// up from their wg-quick files with a reading of its own, and refuses what the
-// real one refuses.
+// fake is a host with a kernel, files and units in memory. It brings interfaces up from their
+// wg-quick files with a reading of its own, and refuses what the real one refuses.
 type fake struct {
 	systemd bool
 	files   map[string]wg.File

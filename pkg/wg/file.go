@@ -25,17 +25,15 @@ type tableHook struct {
 
 // render writes the wg-quick file of t with these peers.
 //
-// The order of the hooks matters. Pre-shared keys come before the private key,
-// so that no handshake can be answered without them; keepalive comes with the
-// private key, because the first keepalive starts the first handshake, and one
-// that starts without a private key fails and is not repeated for 5 seconds.
-// A hook that fails takes the interface down again: closed, not half open. The
-// clamp is not a lock, so a tunnel comes up without it too, and says so. The input
-// filter is one, and is there before the interface.
+// The order of the hooks matters. Pre-shared keys come before the private key, so that no handshake
+// can be answered without them; keepalive comes with the private key, because the first keepalive
+// starts the first handshake, and one that starts without a private key fails and is not repeated
+// for 5 seconds. A hook that fails takes the interface down again: closed, not half open. The clamp
+// is not a lock, so a tunnel comes up without it too, and says so. The input filter is one, and is
+// there before the interface.
 //
-// nft reads its table from a pipe: AppArmor's profile of wg-quick (Ubuntu 25.04 and
-// newer) lets wg-quick's own cat read /etc/wireguard, and nft no file. wg-quick has
-// pipefail set.
+// nft reads its table from a pipe: AppArmor's profile of wg-quick (Ubuntu 25.04 and newer) lets
+// wg-quick's own cat read /etc/wireguard, and nft no file. wg-quick has pipefail set.
 //
 // The last line tells a whole file from one that breaks off.
 func render(owner mark.Owner, t plan.Tunnel, peers []plan.Peer, privateKeyFile string, table tableHook) string {

@@ -153,8 +153,7 @@ func (f filter) summary() (parts []string) {
 	return append(parts, "set asked4", "set asked6")
 }
 
-// tag is a comment that a rule is known by: versions of nft list the same rule in
-// different words.
+// tag is a comment that a rule is known by: versions of nft list the same rule in different words.
 func tag(rule string) string {
 	sum := sha256.Sum256([]byte(rule))
 	return "wgmesh " + hex.EncodeToString(sum[:4])

@@ -142,11 +142,10 @@ func (h *Host) configure(name string, cfg wgtypes.Config) error {
 // nobody is the public key of nobody: no private key is known for a hash.
 var nobody = wgtypes.Key(sha256.Sum256([]byte("wgmesh.router: the public key of nobody")))
 
-// takeAway takes networks from peers that stay. Before Linux 6.16 the
-// only way is to replace all of a peer's networks, which leaves it with none for a
-// moment and drops packets. A network that is given to another peer moves without
-// such a moment, so these move to a placeholder peer, which is removed in the same
-// message.
+// takeAway takes networks from peers that stay. Before Linux 6.16 the only way is to replace all of
+// a peer's networks, which leaves it with none for a moment and drops packets. A network that is
+// given to another peer moves without such a moment, so these move to a placeholder peer, which is
+// removed in the same message.
 func takeAway(peers []PeerChange) []wgtypes.PeerConfig {
 	var take []net.IPNet
 	for _, p := range peers {
@@ -290,9 +289,8 @@ func ipNet(p netip.Prefix) net.IPNet {
 	return net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())}
 }
 
-// Implementation says which WireGuard these interfaces use: kernel, userspace,
-// or nothing when none of them is there. It is slower than the kernel's, so one
-// userspace interface makes it userspace.
+// Implementation says which WireGuard these interfaces use: kernel, userspace, or nothing when none
+// of them is there. It is slower than the kernel's, so one userspace interface makes it userspace.
 func (h *Host) Implementation(tunnels []plan.Tunnel) (string, error) {
 	links, err := h.Links()
 	if err != nil {

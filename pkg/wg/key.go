@@ -34,9 +34,8 @@ func (s *secret) public() (plan.PublicKey, error) {
 	return plan.PublicKey(private.PublicKey().Bytes()), nil
 }
 
-// A Fingerprint reports whether two secrets are equal and nothing else about
-// them: it is keyed with a salt that lives as long as one Host. The zero
-// value means: no key.
+// A Fingerprint reports whether two secrets are equal and nothing else about them: it is keyed with
+// a salt that lives as long as one Host. The zero value means: no key.
 type Fingerprint [sha256.Size]byte
 
 // IsZero reports whether there is no key.

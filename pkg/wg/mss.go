@@ -120,9 +120,8 @@ func diffMSS(w Want, s Have, remove []Removal) *string {
 	return &text
 }
 
-// summarise says what the table does, from `nft -j list table`: chain by chain, and
-// then the sets. The JSON itself is not compared: it has handles, and versions of
-// nft write it differently.
+// summarise says what the table does, from `nft -j list table`: chain by chain, and then the sets.
+// The JSON itself is not compared: it has handles, and versions of nft write it differently.
 func summarise(listing []byte) (string, error) {
 	var doc struct {
 		Nftables []struct {

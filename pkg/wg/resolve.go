@@ -169,9 +169,8 @@ type NewKey struct {
 	Have, Told   plan.PublicKey
 }
 
-// NewKeys lists the peers that told another public key than the one they have.
-// Who asks whether the machine that has the old one is there puts the answer into
-// Want.Refused.
+// NewKeys lists the peers that told another public key than the one they have. Who asks whether the
+// machine that has the old one is there puts the answer into Want.Refused.
 func NewKeys(w Want, s Have) []NewKey {
 	var out []NewKey
 	for _, t := range w.Tunnels {

@@ -69,8 +69,7 @@ func Touched(w Want, s Have, d Delta) (files []string, interfaces map[string]Bef
 type Reverter interface {
 	Reader
 	Writer
-	// Disable keeps the interfaces from coming up at boot; Down takes one away
-	// until then.
+	// Disable keeps the interfaces from coming up at boot; Down takes one away until then.
 	Disable(ctx context.Context, names []string) error
 	Down(ctx context.Context, name string) error
 }

@@ -1,10 +1,9 @@
 // Package wg brings the WireGuard interfaces of one router to a wanted state,
 // field by field and without ever bouncing an interface that works.
 //
-// The state has two halves that are compared alone: what the kernel (or
-// wireguard-go) holds now, and what the host brings up at boot (a wg-quick file
-// and its systemd unit). Observe reads both, Diff is pure, Apply makes the
-// changes of a Delta and decides nothing.
+// The state has two halves that are compared alone: what the kernel (or wireguard-go) holds now,
+// and what the host brings up at boot (a wg-quick file and its systemd unit). Observe reads both,
+// Diff is pure, Apply makes the changes of a Delta and decides nothing.
 //
 // No secret is in a type of this package that leaves it: private and pre-shared
 // keys are named by the path of their file; Have holds fingerprints of them.
@@ -46,8 +45,7 @@ type Interface struct {
 	Silent error   // why it is not known
 }
 
-// A File is a wg-quick file. Text is empty unless the file is Ours: others hold
-// private keys.
+// A File is a wg-quick file. Text is empty unless the file is Ours: others hold private keys.
 type File struct {
 	Ours    bool
 	Blank   bool   // it holds nothing, or a piece of our mark: what a power cut left
@@ -151,8 +149,7 @@ type Writer interface {
 	// Create makes interfaces that are not there, and nothing on them: a port, a
 	// key and peers have to come from Configure. The errors are as Start's.
 	Create(ctx context.Context, names []string) map[string]error
-	// Stop takes an interface away, now and at boot. One that is not there is
-	// no error.
+	// Stop takes an interface away, now and at boot. One that is not there is no error.
 	Stop(ctx context.Context, name string) error
 	DeleteLink(name string) error
 	SetMTU(name string, mtu int) error
@@ -163,8 +160,7 @@ type Writer interface {
 	Configure(name string, c DeviceChange) error
 	// Announce has the peers of c know the private key of c, and sends them no packet yet.
 	Announce(name string, c DeviceChange) error
-	// SetMSS writes the file, empty: removes it; and loads it, or removes the
-	// table.
+	// SetMSS writes the file, empty: removes it; and loads it, or removes the table.
 	SetMSS(ctx context.Context, text string) error
 	// LoadTable loads a file of nftables.
 	LoadTable(ctx context.Context, file string) error

@@ -164,8 +164,7 @@ func TestLiveRoaming(t *testing.T) {
 	d, _ := a.plan()
 	assert.True(t, d.Empty(), "a roamed endpoint is no drift: %+v", d)
 
-	// A new session is younger than 180 s, so silence is made by a peer that
-	// has never been heard.
+	// A new session is younger than 180 s, so silence is made by a peer that has never been heard.
 	b.sh("ip link del %s", b.want.Tunnels[0].Name)
 	key := b.publicKey().String()
 	a.sh("wg set %[1]s peer %[2]s remove; wg set %[1]s peer %[2]s endpoint 192.0.2.77:7 allowed-ips 172.31.1.0/24",

@@ -102,9 +102,8 @@ func (h *Host) systemctl(ctx context.Context, verb string, names []string) error
 	return err
 }
 
-// bareFile names the interfaces whose units make nothing but the interface, and the
-// process and the program for which they do so: without it they do as ever. The script
-// reads it.
+// bareFile names the interfaces whose units make nothing but the interface, and the process and the
+// program for which they do so: without it they do as ever. The script reads it.
 const bareFile = plan.RunDirectory + "/bare"
 
 // Create makes interfaces that are not there. With systemd their units do it, so that
@@ -174,9 +173,8 @@ func (h *Host) Start(ctx context.Context, names []string) map[string]error {
 	return h.restart(ctx, names)
 }
 
-// restart starts the units of interfaces that are not there, all at once: a unit whose
-// interface was deleted still counts as started, and the stop part of a restart fails
-// on it without harm.
+// restart starts the units of interfaces that are not there, all at once: a unit whose interface
+// was deleted still counts as started, and the stop part of a restart fails on it without harm.
 func (h *Host) restart(ctx context.Context, names []string) map[string]error {
 	errs := map[string]error{}
 	err := h.systemctl(ctx, "restart", names)

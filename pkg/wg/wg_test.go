@@ -219,8 +219,7 @@ func (f *fake) device(name string, change func(d *wg.Device)) {
 	f.devices[name] = d
 }
 
-// Each field that somebody changed by hand comes back, and nothing else is
-// touched.
+// Each field that somebody changed by hand comes back, and nothing else is touched.
 func TestDrift(t *testing.T) {
 	for name, tt := range map[string]struct {
 		drift  func(f *fake)

@@ -169,8 +169,7 @@ func (n *network) bake(t *testing.T, m *machine) {
 	n.change(t, m, raw, map[string]string{"/etc/wireguard/wgmesh.key": run(t, "wg", "genkey") + "\n"})
 }
 
-// change writes files into a raw disk that no machine runs on, and makes it the
-// disk of m.
+// change writes files into a raw disk that no machine runs on, and makes it the disk of m.
 func (n *network) change(t *testing.T, m *machine, raw string, files map[string]string) {
 	t.Helper()
 	at := raw + "?offset=1048576"

@@ -311,9 +311,8 @@ func (m *machine) start(t *testing.T) time.Time {
 	return began
 }
 
-// renice says how nice a running machine is to the others, 0 to 19. Linux has that
-// for each thread, and compares it inside of a session only, unless the session has
-// one too (sched(7), autogroup).
+// renice says how nice a running machine is to the others, 0 to 19. Linux has that for each thread,
+// and compares it inside of a session only, unless the session has one too (sched(7), autogroup).
 func (m *machine) renice(t *testing.T, to int) {
 	t.Helper()
 	pid := must.Get(os.ReadFile(filepath.Join(m.dir(), "pid")))(t)
@@ -352,8 +351,7 @@ func (m *machine) off(t *testing.T) {
 // rm removes the machine and its disk.
 func (m *machine) rm(t *testing.T) { t.Helper(); m.vm(t, "rm", m.dir()) }
 
-// console is what the machine said on its console since power on, without the
-// BIOS's escape codes.
+// console is what the machine said on its console since power on, without the BIOS's escape codes.
 func (m *machine) console() string {
 	text, _ := os.ReadFile(filepath.Join(m.dir(), "console"))
 	return escapes.ReplaceAllString(string(text), "")

@@ -117,9 +117,8 @@ func (n *network) testBadLines(t *testing.T) {
 	t.Logf("30 s of 20 ms, jitter 5 ms and 1 %% loss each way: 6 sessions stay up; longest gap %s", lost)
 }
 
-// The office loses power and boots with its clock an hour behind. WireGuard
-// refuses handshakes that are older than the last one, so the others, who
-// remember, must be the ones to call.
+// The office loses power and boots with its clock an hour behind. WireGuard refuses handshakes that
+// are older than the last one, so the others, who remember, must be the ones to call.
 func (n *network) testClock(t *testing.T) {
 	r := n.office
 	r.kill()
@@ -332,8 +331,7 @@ func (n *network) tunnels(r *router) map[string]any {
 	return map[string]any{"tunnels": r.plan["tunnels"], "public_keys": keys}
 }
 
-// healthy waits until all routers say that the network works, and returns how
-// long that took.
+// healthy waits until all routers say that the network works, and returns how long that took.
 func (n *network) healthy(within time.Duration) time.Duration {
 	n.t.Helper()
 	began := time.Now()

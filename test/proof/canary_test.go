@@ -98,8 +98,7 @@ func (l lab) grepController(t *testing.T, patterns string) {
 	}
 }
 
-// grepRouters looks for secrets outside of /etc/wireguard, and for those of
-// others inside of it.
+// grepRouters looks for secrets outside of /etc/wireguard, and for those of others inside of it.
 func (l lab) grepRouters(t *testing.T, all []secret) {
 	t.Helper()
 	for _, r := range l.routers {

@@ -21,11 +21,10 @@ import (
 	"github.com/wgmesh/router/internal/nettest"
 )
 
-// An ec2 is the part of AWS that a site's routers see: a metadata service that
-// knows who asks, the API of EC2 with route tables, and the VPC's own router,
-// which sends the nodes' packets where the tables say. It lives in the namespace
-// of the site's gateway, at the metadata service's own address, which leads to
-// nothing else from in there.
+// An ec2 is the part of AWS that a site's routers see: a metadata service that knows who asks, the
+// API of EC2 with route tables, and the VPC's own router, which sends the nodes' packets where the
+// tables say. It lives in the namespace of the site's gateway, at the metadata service's own
+// address, which leads to nothing else from in there.
 type ec2 struct {
 	t       *testing.T
 	lab     lab

@@ -30,10 +30,9 @@ func floorRounds(t *testing.T) int {
 // sender is the node whose packets the victim forwards.
 const sender = "node-one-a"
 
-// TestFloor ends the BIRD of a router in every way, again and again, while a node of
-// its site sends to the two other sites without a pause. What the router gives back to
-// its site's gateway for another site is counted on the gateway: this is what would
-// leave unencrypted. It is not a packet.
+// TestFloor ends the BIRD of a router in every way, again and again, while a node of its site sends
+// to the two other sites without a pause. What the router gives back to its site's gateway for
+// another site is counted on the gateway: this is what would leave unencrypted. It is not a packet.
 func TestFloor(t *testing.T) {
 	l := up(t, "floor", "test/proof/testdata/reboot.yml")
 	l.mesh(t)
@@ -122,8 +121,7 @@ func TestFloor(t *testing.T) {
 	})
 }
 
-// leaks counts what the victim has given its site's gateway for the other sites, from
-// now on.
+// leaks counts what the victim has given its site's gateway for the other sites, from now on.
 func (l lab) leaks(t *testing.T) func(*testing.T) int {
 	t.Helper()
 	ns := "wgmesh-" + l.name + ".site.one"

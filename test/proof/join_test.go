@@ -32,8 +32,7 @@ import (
 	"github.com/wgmesh/router/internal/must"
 )
 
-// joinInventory is the network of the case. Every router gets it with the host
-// keys of all.
+// joinInventory is the network of the case. Every router gets it with the host keys of all.
 const joinInventory = "examples/field-case/inventory.yml"
 
 // identity is the SSH host key by which the routers know each other here. The
@@ -432,8 +431,7 @@ func (c *controller) serve(address string) (ca string) {
 	return strings.TrimSpace(string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))) + "\n"
 }
 
-// listenIn listens in another network namespace. A socket stays in the one that
-// it was made in.
+// listenIn listens in another network namespace. A socket stays in the one that it was made in.
 func listenIn(name, address string) (listener net.Listener, err error) {
 	done := make(chan struct{})
 	go func() {

@@ -22,8 +22,7 @@ import (
 	"github.com/wgmesh/router/internal/must"
 )
 
-// A lab is the routers of an inventory and their nodes, and the ways to touch
-// them.
+// A lab is the routers of an inventory and their nodes, and the ways to touch them.
 type lab struct {
 	name    string
 	root    string   // of the repository

@@ -9,11 +9,10 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// TestLies has root on three-1, whose program answers as its new owner likes, in
-// the mesh play, in a join and in a callback. modules/lies_integration_test.go has
-// the whole table of lies; here are those that took a tunnel once, on routers that
-// run. The oracle is the same: nothing of the others changes, byte for byte, and the
-// liar is named.
+// TestLies has root on three-1, whose program answers as its new owner likes, in the mesh play, in
+// a join and in a callback. modules/lies_integration_test.go has the whole table of lies; here are
+// those that took a tunnel once, on routers that run. The oracle is the same: nothing of the others
+// changes, byte for byte, and the liar is named.
 func TestLies(t *testing.T) {
 	l := upFrom(t, "lies", "test/proof/testdata/dual.yml", "test/proof/testdata/join-image.yml")
 	l.mesh(t)

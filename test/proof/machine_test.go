@@ -66,9 +66,8 @@ func within(t *testing.T, took, limit time.Duration, what string) {
 	}
 }
 
-// aRun makes a run of a play that can be killed as a whole, as by a controller
-// that loses its power. The process group is not the whole: the forks of newer cores
-// leave it, and would go on.
+// aRun makes a run of a play that can be killed as a whole, as by a controller that loses its
+// power. The process group is not the whole: the forks of newer cores leave it, and would go on.
 func (l lab) aRun(t *testing.T, play string, args ...string) (cmd *exec.Cmd, kill func()) {
 	t.Helper()
 	mark := fmt.Sprintf("WGMESH_PROOF_RUN=%s %d", l.name, time.Now().UnixNano())

@@ -121,16 +121,14 @@ nft list tables | grep wgmesh; getent passwd wgmesh
 ip route show table all proto 157; ip -6 route show table all proto 157; grep -rsl wgmesh /etc --exclude-dir=wireguard
 } | grep -v -e /00-wgmesh-wg-road.network -e /50-wgmesh -e /wgmesh.nft -e 'table inet wgmesh$'; true`
 
-// joining has a join at work, a unit that failed, and metrics. TestJoin
-// has the real ones.
+// joining has a join at work, a unit that failed, and metrics. TestJoin has the real ones.
 const joining = `cd /etc/systemd/system; touch /var/lib/wgmesh.prom
 printf '[Service]\nType=oneshot\nExecStart=/bin/sleep 900\n' >wgmesh-join.service
 printf '[Service]\nType=oneshot\nExecStart=/bin/false\n' >wgmesh-host-key.service
 systemctl daemon-reload; systemctl start --no-block wgmesh-join; systemctl start wgmesh-host-key 2>/dev/null || true
 sleep 1; systemctl is-active wgmesh-join | grep -x activating; systemctl is-failed wgmesh-host-key`
 
-// reset makes a router as it was, twice: that it was added and removed in between leaves
-// no trace.
+// reset makes a router as it was, twice: that it was added and removed in between leaves no trace.
 func reset(t *testing.T, l lab, host string) {
 	run := func(args ...string) (recap, string, error) {
 		t.Helper()

@@ -179,8 +179,7 @@ func (s *stream) gap(t *testing.T) (from, to float64) {
 	return float64(a.UnixMicro()) / 1e6, float64(b.UnixMicro()) / 1e6
 }
 
-// stop ends the stream as soon as it is answered, and tells the longest time without an
-// answer.
+// stop ends the stream as soon as it is answered, and tells the longest time without an answer.
 func (s *stream) stop(t *testing.T) time.Duration {
 	t.Helper()
 	s.waitAnswer(t, time.Now())

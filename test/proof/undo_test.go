@@ -27,9 +27,8 @@ var pace time.Duration
 // the run to get from the change to where it waits.
 func undoAfter() int { return max(10, int(2*pace/time.Second)) }
 
-// TestUndo makes changes on one router of three that cut off what worked, or that
-// nobody confirms. Each is taken back as a whole, and good ones are kept, also while
-// another router is sick.
+// TestUndo makes changes on one router of three that cut off what worked, or that nobody confirms.
+// Each is taken back as a whole, and good ones are kept, also while another router is sick.
 func TestUndo(t *testing.T) {
 	l := up(t, "undo", "test/proof/testdata/reboot.yml")
 	l.mesh(t)
@@ -113,8 +112,7 @@ var badChanges = []badChange{
 // of it that no module sees.
 const spoil = "systemd-run --quiet --collect sh -c "
 
-// sitesWith are the sites of the inventory with more about the victim's and about
-// three.
+// sitesWith are the sites of the inventory with more about the victim's and about three.
 func sitesWith(one, three string) string {
 	site := func(as, n int, more string) string {
 		if !strings.Contains(more, `"as"`) {

@@ -1,13 +1,12 @@
 // Package aws stands in for one region of EC2 and the metadata service of its instances.
 //
 // It is built from AWS's documentation (EC2 API reference: DescribeNetworkInterfaces,
-// ModifyNetworkInterfaceAttribute, DescribeRouteTables, CreateRoute, ReplaceRoute,
-// DeleteRoute, GetManagedPrefixListEntries, DescribeTags, CreateTags, error codes, query
-// requests; EC2 user guide: instance metadata version 2),
-// and, for what ReplaceRoute says where there is no route, from getmoto/moto#6425, which
-// has it from AWS itself. It does what moto does not: it throttles, lets credentials
-// expire, is only eventually consistent, loses answers and instances. Signatures and
-// policies are moto's part, in the integration tests of the modules.
+// ModifyNetworkInterfaceAttribute, DescribeRouteTables, CreateRoute, ReplaceRoute, DeleteRoute,
+// GetManagedPrefixListEntries, DescribeTags, CreateTags, error codes, query requests; EC2 user
+// guide: instance metadata version 2), and, for what ReplaceRoute says where there is no route,
+// from getmoto/moto#6425, which has it from AWS itself. It does what moto does not: it throttles,
+// lets credentials expire, is only eventually consistent, loses answers and instances. Signatures
+// and policies are moto's part, in the integration tests of the modules.
 package aws
 
 import (

@@ -1,13 +1,12 @@
 // Package azure stands in for Azure's resource manager and the metadata service of one VM.
 //
-// It is built from Microsoft's published descriptions: azure-rest-api-specs
-// (Microsoft.Network networkInterface and routeTable 2025-05-01, Microsoft.Compute,
-// Microsoft.Resources tags), the resource provider contract's asynchronous operations
-// (Azure-AsyncOperation, Retry-After), the instance metadata service and the managed
-// identity endpoint. Requests and answers are held against what Microsoft generates of
-// the first ones (package published). As Azure does, it takes If-Match and ignores the
-// etag in a body, makes the resource what the body says, so that fields that are missing
-// are gone, and is busy until an operation has ended.
+// It is built from Microsoft's published descriptions: azure-rest-api-specs (Microsoft.Network
+// networkInterface and routeTable 2025-05-01, Microsoft.Compute, Microsoft.Resources tags), the
+// resource provider contract's asynchronous operations (Azure-AsyncOperation, Retry-After), the
+// instance metadata service and the managed identity endpoint. Requests and answers are held
+// against what Microsoft generates of the first ones (package published). As Azure does, it takes
+// If-Match and ignores the etag in a body, makes the resource what the body says, so that fields
+// that are missing are gone, and is busy until an operation has ended.
 package azure
 
 import (

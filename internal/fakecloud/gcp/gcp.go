@@ -2,13 +2,12 @@
 // Google's token endpoint.
 //
 // It is built from Google's published descriptions: the discovery document of compute/v1
-// (instances.get, update and testIamPermissions; routes.list, insert and delete, no other
-// methods; zoneOperations.wait and globalOperations.wait; schemas Route, RouteList,
-// Operation), "Update instance properties", "Static routes", "About VM metadata" and "Set
-// and query guest attributes". Requests and answers are held against that document
-// (package published). As Google does, it wants the current fingerprint, makes the
-// instance what the body says, so that fields that are missing are gone, answers before
-// it has worked, lists in pages, and does one thing for one requestId.
+// (instances.get, update and testIamPermissions; routes.list, insert and delete, no other methods;
+// zoneOperations.wait and globalOperations.wait; schemas Route, RouteList, Operation), "Update
+// instance properties", "Static routes", "About VM metadata" and "Set and query guest attributes".
+// Requests and answers are held against that document (package published). As Google does, it wants
+// the current fingerprint, makes the instance what the body says, so that fields that are missing
+// are gone, answers before it has worked, lists in pages, and does one thing for one requestId.
 package gcp
 
 import (
@@ -50,8 +49,7 @@ const (
 	Link    = "https://www.googleapis.com" + API // of a resource to another one
 )
 
-// A Cloud is what the instance sees. Its fields may be set before it is asked, and by its
-// hooks.
+// A Cloud is what the instance sees. Its fields may be set before it is asked, and by its hooks.
 type Cloud struct {
 	*httptest.Server
 	fakecloud.Tokens // of the instance's service account

@@ -21,9 +21,8 @@ import (
 // new version of the API would, to see that they survive.
 const tomorrow = "future"
 
-// Request returns what is wrong with a request. served is the last answer to a
-// GET of the same path, or nil: what is read-only, and what no description
-// knows, may come back as it went out.
+// Request returns what is wrong with a request. served is the last answer to a GET of the same
+// path, or nil: what is read-only, and what no description knows, may come back as it went out.
 func (d *Description) Request(r *http.Request, body []byte, served any) []string {
 	id, m, variables := d.find(r)
 	if m == nil {

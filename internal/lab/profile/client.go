@@ -10,9 +10,8 @@ import (
 // Clients are the programs that can address a host's NICs.
 var Clients = []string{"networkd", "netplan", "networkmanager", "ifupdown"}
 
-// clientFiles are the configuration of the program that addresses the NICs, as an
-// installer or cloud-init leaves it. IPv4 comes from a server if the profile says so;
-// IPv6 is written down.
+// clientFiles are the configuration of the program that addresses the NICs, as an installer or
+// cloud-init leaves it. IPv4 comes from a server if the profile says so; IPv6 is written down.
 func (p Profile) clientFiles(cards []Card) []File {
 	switch p.Client {
 	case "networkd":

@@ -174,9 +174,8 @@ ExecStart=/bin/sh -c 'echo 0 >/proc/sys/net/ipv6/conf/mgmt0/disable_ipv6; `+
 // otherPeer is the public key of a machine that is nowhere.
 const otherPeer = "bGFiOiB0aGUga2V5IG9mIHNvbWVib2R5IGVsc2UuLi4="
 
-// wireguardFiles make the other WireGuard interfaces at boot: by wg-quick as a user
-// does, or as a daemon does that has no file in /etc/wireguard. Keys are made on the
-// host, new at each boot.
+// wireguardFiles make the other WireGuard interfaces at boot: by wg-quick as a user does, or as a
+// daemon does that has no file in /etc/wireguard. Keys are made on the host, new at each boot.
 func (p Profile) wireguardFiles() []File {
 	var out []File
 	for i, t := range p.WireGuard {

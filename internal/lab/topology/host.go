@@ -123,10 +123,9 @@ func (t Topology) ManagedScript(h Host) string {
 // Management is the address by which the lab's ssh reaches the host.
 func (h Host) Management() string { return fmt.Sprintf("fe80::%x/64", h.Number) }
 
-// DHCPConfig is dnsmasq's for a site's gateway: each host that asks has one address,
-// by its MAC, for an hour. It is empty when no host of the site asks. Where the
-// site's gateway is off-link it hands out a /32 and the way to the gateway, as
-// Google's does.
+// DHCPConfig is dnsmasq's for a site's gateway: each host that asks has one address, by its MAC,
+// for an hour. It is empty when no host of the site asks. Where the site's gateway is off-link it
+// hands out a /32 and the way to the gateway, as Google's does.
 func (t Topology) DHCPConfig(site Site) string {
 	var s script
 	ranges := map[netip.Prefix]bool{}

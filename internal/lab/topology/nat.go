@@ -122,9 +122,8 @@ func (t Topology) CutScripts(cuts []Cut) map[string]string {
 	return out
 }
 
-// dropBetween drops what goes between the router near and the router far at the
-// gateway of near, which knows far by its endpoint, or by its address when both
-// are of one site.
+// dropBetween drops what goes between the router near and the router far at the gateway of near,
+// which knows far by its endpoint, or by its address when both are of one site.
 func (t Topology) dropBetween(near, far Host) []string {
 	var theirs []netip.Addr
 	if far.Endpoint.IsValid() {

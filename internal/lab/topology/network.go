@@ -298,13 +298,11 @@ func (t Topology) routesThrough(s *script, site Site, h Host) {
 	}
 }
 
-// linkLocalGateway is the gateway of a router whose endpoint is the only IPv6
-// address at its site.
+// linkLocalGateway is the gateway of a router whose endpoint is the only IPv6 address at its site.
 var linkLocalGateway = netip.MustParsePrefix("fe80::1/64")
 
-// first is where the hosts of a kind begin in a subnet: 10.1.1.10 and
-// 2001:db8::10 are the first router of a zone, 10.1.1.100 and 2001:db8::100 the
-// first node.
+// first is where the hosts of a kind begin in a subnet: 10.1.1.10 and 2001:db8::10 are the first
+// router of a zone, 10.1.1.100 and 2001:db8::100 the first node.
 func first(kind string, v6 bool) int {
 	switch {
 	case kind == Router && v6:

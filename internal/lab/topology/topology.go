@@ -1,7 +1,6 @@
-// Package topology turns an Ansible inventory into the lab's network: which
-// sites, hosts, links and addresses there are, and the ip(8), nft(8), ssh and
-// inventory texts that make them. It is pure: it reads and runs nothing, and
-// the same inventory gives the same network every time.
+// Package topology turns an Ansible inventory into the lab's network: which sites, hosts, links and
+// addresses there are, and the ip(8), nft(8), ssh and inventory texts that make them. It is pure:
+// it reads and runs nothing, and the same inventory gives the same network every time.
 package topology
 
 import (

@@ -1,7 +1,6 @@
-// Package aws sets the source/destination check of an EC2 instance's network
-// interfaces: an interface forwards when the check is off. It asks per
-// interface and never for the instance's attribute, which EC2 refuses as soon as
-// there are two interfaces.
+// Package aws sets the source/destination check of an EC2 instance's network interfaces: an
+// interface forwards when the check is off. It asks per interface and never for the instance's
+// attribute, which EC2 refuses as soon as there are two interfaces.
 //
 // And it points routes of a VPC's route tables at a network interface, see
 // ConnectRoutes and the package route.
@@ -39,9 +38,8 @@ type Options struct {
 	cloud.Way
 }
 
-// An Instance is one EC2 instance. It has the two calls that are made, and not
-// the client: what can be reached from here by reflection stays in the binary,
-// and the client has 700 methods.
+// An Instance is one EC2 instance. It has the two calls that are made, and not the client: what can
+// be reached from here by reflection stays in the binary, and the client has 700 methods.
 type Instance struct {
 	id, region string
 	words      []string
@@ -86,8 +84,7 @@ type way struct {
 	role   aws.CredentialsProvider // nil for what AWS's own tools take
 }
 
-// own is the way of this machine: its region, and the role of its instance
-// profile.
+// own is the way of this machine: its region, and the role of its instance profile.
 func (w *way) own(ctx context.Context, m *imds.Client) (err error) {
 	w.role = ec2rolecreds.New(func(r *ec2rolecreds.Options) { r.Client = m })
 	w.region, err = get(ctx, m, "placement/region")
@@ -144,11 +141,10 @@ func (w way) connect(ctx context.Context) (api *ec2.Client, region string, renew
 	return api, cfg.Region, renew, nil
 }
 
-// atOnce sends the body of a request, some hundred bytes, from memory. net/http
-// then writes it together with the header and has done when the answer comes. From
-// the SDK's own reader, which is closed as soon as there is an answer, it may still
-// want to read its end then, and takes the closed reader for a broken connection
-// (aws-sdk-go-v2, issue 2737).
+// atOnce sends the body of a request, some hundred bytes, from memory. net/http then writes it
+// together with the header and has done when the answer comes. From the SDK's own reader, which is
+// closed as soon as there is an answer, it may still want to read its end then, and takes the
+// closed reader for a broken connection (aws-sdk-go-v2, issue 2737).
 type atOnce struct{ ec2.HTTPClient }
 
 func (c atOnce) Do(r *http.Request) (*http.Response, error) {

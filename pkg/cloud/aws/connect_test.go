@@ -29,8 +29,7 @@ func (c *closable) Read(p []byte) (int, error) {
 	return c.Reader.Read(p)
 }
 
-// The SDK closes its body when there is an answer, which must not reach what
-// net/http still reads.
+// The SDK closes its body when there is an answer, which must not reach what net/http still reads.
 func TestAtOnce(t *testing.T) {
 	body := &closable{Reader: strings.NewReader("Action=DescribeRouteTables")}
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://127.0.0.1/", body)

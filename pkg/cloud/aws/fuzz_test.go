@@ -62,8 +62,7 @@ func (a *served) run(f *testing.F, do func(ctx context.Context, t *testing.T, an
 	})
 }
 
-// Whatever EC2 answers, what comes out belongs to the instance, or is an error
-// on one line.
+// Whatever EC2 answers, what comes out belongs to the instance, or is an error on one line.
 func FuzzDescribe(f *testing.F) {
 	item := `<item><networkInterfaceId>eni-1</networkInterfaceId><sourceDestCheck>true</sourceDestCheck>` +
 		`<attachment><instanceId>i-1</instanceId><deviceIndex>0</deviceIndex></attachment></item>`

@@ -70,8 +70,7 @@ func (i *Instance) Rehearse(ctx context.Context, id string, forwarding bool) err
 	return err
 }
 
-// Set sets the interface and reads it until it agrees: EC2 answers before all
-// of it knows.
+// Set sets the interface and reads it until it agrees: EC2 answers before all of it knows.
 func (i *Instance) Set(ctx context.Context, id string, forwarding bool) (changed bool, err error) {
 	if err := i.ask(ctx, id, forwarding, false); err != nil {
 		return cloud.Unsure(err), err

@@ -20,8 +20,7 @@ type RouteOptions struct {
 	cloud.Way
 }
 
-// Routes are the route tables of one region. Like an Instance it has calls, and
-// not the client.
+// Routes are the route tables of one region. Like an Instance it has calls, and not the client.
 type Routes struct {
 	via, region string
 	pace        cloud.Pace
@@ -33,10 +32,9 @@ type Routes struct {
 	remove      call[ec2.DeleteRouteInput, ec2.DeleteRouteOutput]
 }
 
-// ConnectRoutes finds this machine's first network interface and its region from
-// the metadata service, and takes the machine's role; or, for an interface that
-// was named, what the environment has for AWS's own tools. What it returns can be
-// used by several goroutines at once.
+// ConnectRoutes finds this machine's first network interface and its region from the metadata
+// service, and takes the machine's role; or, for an interface that was named, what the environment
+// has for AWS's own tools. What it returns can be used by several goroutines at once.
 func ConnectRoutes(ctx context.Context, o RouteOptions) (route.Tables, error) {
 	w := way{Way: o.Way, region: o.Region}
 	if o.Via == "" {
@@ -75,9 +73,8 @@ func (r *Routes) Rehearse(ctx context.Context, _ route.Want, c route.Change) err
 	return err
 }
 
-// Write makes the change and does not wait until it reads so. To replace a route
-// takes its packets from one router to the other at once; there is no moment
-// without a route.
+// Write makes the change and does not wait until it reads so. To replace a route takes its packets
+// from one router to the other at once; there is no moment without a route.
 func (r *Routes) Write(ctx context.Context, _ route.Want, c route.Change) (changed bool, err error) {
 	err = r.ask(ctx, c, false)
 	if e, ok := errors.AsType[*cloud.Error](err); ok && moved(c, e) {

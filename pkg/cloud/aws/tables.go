@@ -128,9 +128,8 @@ func trouble(r types.Route) string {
 	return ""
 }
 
-// foreign says to what a route goes that no router may take over. A network
-// interface, whosever, may be taken over in a table with the mark, and so may
-// what goes nowhere any more.
+// foreign says to what a route goes that no router may take over. A network interface, whosever,
+// may be taken over in a table with the mark, and so may what goes nowhere any more.
 func foreign(r types.Route) string {
 	switch r.Origin {
 	case types.RouteOriginEnableVgwRoutePropagation:

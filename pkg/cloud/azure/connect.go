@@ -5,8 +5,7 @@
 // changed, as JSON that was never decoded further: fields of tomorrow's API
 // survive. If-Match keeps it from undoing what another writer did meanwhile.
 //
-// And it writes single routes of route tables, see ConnectRoutes and the package
-// route.
+// And it writes single routes of route tables, see ConnectRoutes and the package route.
 //
 // The callers are the modules of the clouds.
 package azure
@@ -44,8 +43,7 @@ type VM struct {
 	rest  *cloud.REST
 }
 
-// managers are the resource managers of Azure's clouds, as the metadata service
-// names the clouds.
+// managers are the resource managers of Azure's clouds, as the metadata service names the clouds.
 var managers = map[string]string{
 	"AzurePublicCloud":       "https://management.azure.com",
 	"AzureUSGovernmentCloud": "https://management.usgovcloudapi.net",
@@ -211,9 +209,8 @@ func microsofts(host string) bool {
 	})
 }
 
-// usual finds credentials as Azure's own tools do: the environment, a workload
-// identity, a managed identity, az login. In a cloud that is not known here
-// AZURE_AUTHORITY_HOST says where to log in.
+// usual finds credentials as Azure's own tools do: the environment, a workload identity, a managed
+// identity, az login. In a cloud that is not known here AZURE_AUTHORITY_HOST says where to log in.
 func usual(api string, client *http.Client, pace cloud.Pace) (func(context.Context, bool) (string, error), error) {
 	o := &azidentity.DefaultAzureCredentialOptions{ClientOptions: azcore.ClientOptions{Transport: client}}
 	if pace != cloud.DefaultPace() { // Azure's own one waits for a metadata service that is updated, which takes longer

@@ -11,8 +11,7 @@ import (
 	"github.com/wgmesh/router/pkg/cloud"
 )
 
-// problem is the error object of the resource manager, in an answer or in an
-// operation that failed.
+// problem is the error object of the resource manager, in an answer or in an operation that failed.
 type problem struct {
 	Code    string `json:"code"`
 	Message string `json:"message"`

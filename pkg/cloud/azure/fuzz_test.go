@@ -87,8 +87,7 @@ func FuzzRoute(f *testing.F) {
 	})
 }
 
-// Whatever answers, what comes out is about the wanted prefixes, and an error is
-// on one line.
+// Whatever answers, what comes out is about the wanted prefixes, and an error is on one line.
 func FuzzRouteTable(f *testing.F) {
 	f.Add([]byte(
 		`{"properties": {"provisioningState": "Succeeded", "routes": [{"name": "wgmesh-m-10-0-0-0-16", `+

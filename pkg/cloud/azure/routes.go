@@ -25,9 +25,8 @@ type Routes struct {
 	rest *cloud.REST
 }
 
-// ConnectRoutes finds this machine's first address and its cloud from the
-// metadata service, and takes its managed identity; or, for an address that was
-// named, what Azure's own tools take.
+// ConnectRoutes finds this machine's first address and its cloud from the metadata service, and
+// takes its managed identity; or, for an address that was named, what Azure's own tools take.
 func ConnectRoutes(ctx context.Context, o RouteOptions) (route.Tables, error) {
 	rest, about, err := connect(ctx, o.Via == "", o.Way)
 	if err != nil {

@@ -128,8 +128,7 @@ func (v *VM) read(ctx context.Context, id string) (nic, error) {
 
 func (v *VM) url(id, version string) string { return v.api + id + "?api-version=" + version }
 
-// checkNIC refuses what an answer names a network interface and cannot be put into an
-// address.
+// checkNIC refuses what an answer names a network interface and cannot be put into an address.
 func checkNIC(do, id string) error {
 	if strings.ContainsAny(id, "?#% ") || !strings.HasPrefix(id, "/subscriptions/") {
 		return fmt.Errorf("%s: %q is not the id of a network interface", do, id)

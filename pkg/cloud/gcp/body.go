@@ -10,8 +10,7 @@ import (
 	"github.com/wgmesh/router/pkg/cloud"
 )
 
-// A view is an instance as it was read: in full, undecoded, and the one field
-// that matters.
+// A view is an instance as it was read: in full, undecoded, and the one field that matters.
 type view struct {
 	whole      map[string]json.RawMessage
 	forwarding bool

@@ -1,12 +1,10 @@
-// Package gcp sets canIpForward of a Compute Engine instance, which holds for
-// all of its interfaces. It can be changed while the instance runs: the change
-// needs a refresh, and no more is allowed for it, so that the API refuses where
-// it would have to restart the instance.
+// Package gcp sets canIpForward of a Compute Engine instance, which holds for all of its
+// interfaces. It can be changed while the instance runs: the change needs a refresh, and no more is
+// allowed for it, so that the API refuses where it would have to restart the instance.
 //
-// An instance can only be updated as a whole. The body that was read goes back
-// with one field changed, as JSON that was never decoded further: fields of
-// tomorrow's API survive. Its fingerprint keeps it from undoing what another
-// writer did meanwhile.
+// An instance can only be updated as a whole. The body that was read goes back with one field
+// changed, as JSON that was never decoded further: fields of tomorrow's API survive. Its
+// fingerprint keeps it from undoing what another writer did meanwhile.
 //
 // And it makes static routes of VPC networks that go to an instance, see
 // ConnectRoutes and the package route.

@@ -33,9 +33,8 @@ type Routes struct {
 var instances = regexp.MustCompile(
 	`^(?:https://[^/]+/compute/v1/)?(?:projects/([^/]+)/)?zones/([^/]+)/instances/([^/]+)$`)
 
-// ConnectRoutes finds this machine's name from the metadata service, and takes
-// its service account; or, for an instance that was named, the application
-// default credentials.
+// ConnectRoutes finds this machine's name from the metadata service, and takes its service account;
+// or, for an instance that was named, the application default credentials.
 func ConnectRoutes(ctx context.Context, o RouteOptions) (route.Tables, error) {
 	at := Options{Way: o.Way}
 	if o.Via != "" {
@@ -68,8 +67,7 @@ func (r *Routes) Rehearse(context.Context, route.Want, route.Change) error {
 	return r.router.mayWrite("routes")
 }
 
-// Write makes the new route, waits until it is there, and only then deletes the
-// old one.
+// Write makes the new route, waits until it is there, and only then deletes the old one.
 func (r *Routes) Write(ctx context.Context, w route.Want, c route.Change) (changed bool, err error) {
 	if err := r.router.mayWrite("routes"); err != nil {
 		return false, err
@@ -86,8 +84,7 @@ func (r *Routes) Write(ctx context.Context, w route.Want, c route.Change) (chang
 	return changed, nil
 }
 
-// insert makes a route. Its name follows from what it says, so that two runs at
-// once make one.
+// insert makes a route. Its name follows from what it says, so that two runs at once make one.
 func (r *Routes) insert(ctx context.Context, w route.Want, n route.Route) (changed bool, err error) {
 	project, network, err := r.network(n.Table)
 	if err != nil {

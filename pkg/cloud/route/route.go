@@ -1,8 +1,7 @@
-// Package route is what the clouds' route tables have in common: a route sends
-// what is for a prefix to a router, which the cloud names by its network
-// interface (AWS), its instance (GCP) or an address (Azure). It holds what is
-// wanted, what follows from that and from what is there, and the order in which
-// to make it so. It knows no cloud's API.
+// Package route is what the clouds' route tables have in common: a route sends what is for a prefix
+// to a router, which the cloud names by its network interface (AWS), its instance (GCP) or an
+// address (Azure). It holds what is wanted, what follows from that and from what is there, and the
+// order in which to make it so. It knows no cloud's API.
 //
 // A package of a cloud connects, and Ensure does the rest, as often as needed:
 //
@@ -24,9 +23,8 @@ import (
 	"strings"
 )
 
-// Mark is the key of the tag that says to which mesh a route table belongs on
-// AWS, where routes have none, and with the mesh's name after it the description
-// of a route on GCP.
+// Mark is the key of the tag that says to which mesh a route table belongs on AWS, where routes
+// have none, and with the mesh's name after it the description of a route on GCP.
 const Mark = "wgmesh.router"
 
 // A Want says which routes shall be there, or shall not.
@@ -80,8 +78,7 @@ type Tables interface {
 	Writer
 }
 
-// A Change puts New into the place of Old. Without Old it is an addition, without
-// New a removal.
+// A Change puts New into the place of Old. Without Old it is an addition, without New a removal.
 type Change struct{ Old, New *Route }
 
 // slot is where a change happens.

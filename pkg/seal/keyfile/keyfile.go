@@ -32,9 +32,8 @@ type Info struct {
 	UID    int
 }
 
-// Read examines a key file and returns its content, which the caller wipes. A
-// file that is absent is not an error. A symbolic link, or anything else that is
-// not a regular file, is.
+// Read examines a key file and returns its content, which the caller wipes. A file that is absent
+// is not an error. A symbolic link, or anything else that is not a regular file, is.
 func Read(path string) (Info, []byte, error) {
 	f, info, err := open(path)
 	if err != nil || f == nil {
@@ -124,9 +123,8 @@ func Mend(path string) error {
 	return f.Chmod(Mode)
 }
 
-// CheckDir refuses a folder in which another user could put a key of their own
-// making: one that belongs to somebody else, or that group or others may write to.
-// An absent folder is fine.
+// CheckDir refuses a folder in which another user could put a key of their own making: one that
+// belongs to somebody else, or that group or others may write to. An absent folder is fine.
 func CheckDir(path string) (exists bool, err error) {
 	st, err := os.Stat(path)
 	switch {
