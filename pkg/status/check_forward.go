@@ -104,12 +104,12 @@ func (f *Forwarding) checkSysctls() (out []Problem) {
 	off("net.ipv4.ip_forward", "0", func(k string) cause.Cause {
 		return cause.New(
 			"it forwards no IPv4 (%s=0): "+
-				"run the mesh play here, and look what sets it (systemd-analyze cat-config sysctl.d)", k)
+				"run the mesh play here, and look what sets it (docs/at-night.md)", k)
 	})
 	if six {
 		off("net.ipv6.conf.all.forwarding", "0", func(k string) cause.Cause {
 			return cause.New("it forwards no IPv6 (%s=0): "+
-				"run the mesh play here, and look what sets it (systemd-analyze cat-config sysctl.d)", k)
+				"run the mesh play here, and look what sets it (docs/at-night.md)", k)
 		})
 	}
 	for device := range f.devices6() {
@@ -259,7 +259,7 @@ func (f *Forwarding) refused(x *flow, whose, where, all string) (Problem, bool) 
 		return Problem{}, false // it comes by an interface that is not there, which is said
 	case x.Dst.Is4() && x.In != "" && f.sysctls[in4+".forwarding"] == "0":
 		return wrong(cause.New("it forwards nothing that comes by %s (%s.forwarding=0): "+
-			"run the mesh play here, and look what sets it (systemd-analyze cat-config sysctl.d)", x.In, in4))
+			"run the mesh play here, and look what sets it (docs/at-night.md)", x.In, in4))
 	case x.reason.Found && x.reason.Drops():
 		return everywhere(all, whose, func(what string) cause.Cause {
 			return cause.New("%s drops %s: remove that rule", x.reason.RuleText(), what)
