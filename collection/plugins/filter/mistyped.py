@@ -54,8 +54,6 @@ import difflib
 import functools
 import os
 
-import yaml
-
 from ansible import context
 from ansible.errors import AnsibleError
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
