@@ -78,7 +78,7 @@ class ActionModule(ActionBase):
 
 def told(hostvars, targeted, rows=(), check=False):
     """The warnings of mesh_status, each once: those apart from what is wrong. None of a kind crowds out the other. What does
-    harm by now is a row, with the router before it or without. What a mesh play would mend is no warning of its check mode."""
+    harm by now is a row, with the router before it or without. The check mode of a mesh play does not warn of what the play mends."""
     out, worse = {}, ["%s: %s" % (row["cause"], row["do"]) for row in rows]
     for router in targeted:
         found, links = registered.status(hostvars[router]), hostvars[router].get("__mesh_links") or {}
