@@ -157,13 +157,15 @@ func (s *siteTables) want(tables ...string) route.Want {
 	return route.Want{Mesh: s.config.Mesh, Tables: tables, Prefixes: s.config.Prefixes}
 }
 
-// Take points a table at this router.
+// Take points a table at this router. Whoever takes a partner's table back right after us is
+// alive, so there it yields: two routers that only do not see each other would take it in turn.
 func (s *siteTables) Take(ctx context.Context, table string, only []netip.Prefix) ([]string, []netip.Prefix, error) {
 	tables, err := s.connect(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
 	want := s.want(table)
+	want.Yields = !slices.Contains(s.config.Tables, table)
 	if only != nil {
 		want.Prefixes = only
 	}

@@ -117,6 +117,33 @@ func TestGone(t *testing.T) {
 	require.NoError(t, err)
 }
 
+// Whoever takes a table back right after us is alive. Its own table a router wants back, and
+// says what it saw; a partner's is then the partner's.
+func TestTakeWhatIsTakenBack(t *testing.T) {
+	cloud := aws.Start(t)
+	cloud.OnWrite = func() {
+		for _, table := range []string{"rtb-a", "rtb-b"} {
+			cloud.Tables[table].Routes["10.0.0.0/16"] = aws.Via("eni-them")
+		}
+	}
+	s := &siteTables{config: failover.Config{
+		Mesh: "example", APIEndpoint: cloud.EC2.URL, MetadataEndpoint: cloud.IMDS.URL,
+		Failover: plan.Failover{Tables: []string{"rtb-a"}, Prefixes: must.Prefixes("10.0.0.0/16")},
+	}}
+	for table, words := range map[string]string{"rtb-a": "does not read so: it goes to eni-them", "rtb-b": ""} {
+		cloud.Tables[table].Routes["10.0.0.0/16"] = aws.Via("eni-them")
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		done, _, err := s.Take(ctx, table, nil)
+		cancel()
+		assert.Len(t, done, 1, table)
+		if words == "" {
+			require.NoError(t, err)
+		} else {
+			require.ErrorContains(t, err, words)
+		}
+	}
+}
+
 // A connection that was kept may lead to what has died since, as when a zone fails: the
 // next attempt goes over another one, in the same Take.
 func TestTakeWhereOneCallHangs(t *testing.T) {

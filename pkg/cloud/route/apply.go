@@ -26,8 +26,8 @@ func Ensure(ctx context.Context, pace cloud.Pace, t Tables, w Want) (done []stri
 	return done, errors.Join(refused, err)
 }
 
-// Apply makes the changes and reads until the tables agree. Where a table is no
-// longer as it was read, it is read again and decided again.
+// Apply makes the changes and, unless w yields, reads until the tables agree. Where a table
+// is no longer as it was read, it is read again and decided again.
 func Apply(ctx context.Context, pace cloud.Pace, t Tables, w Want, delta []Change) (done []string, err error) {
 	if len(delta) == 0 {
 		return nil, nil
@@ -48,7 +48,7 @@ func Apply(ctx context.Context, pace cloud.Pace, t Tables, w Want, delta []Chang
 		delta = nil
 		return err
 	})
-	if err == nil {
+	if err == nil && !w.Yields {
 		err = pace.Until(ctx, func(ctx context.Context) (bool, string, error) {
 			left, err := a.left(ctx)
 			if err != nil || len(left) == 0 {

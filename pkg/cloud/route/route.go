@@ -35,6 +35,7 @@ type Want struct {
 	Via      string         // "" for the router that this runs on
 	Priority int            // GCP: the lower one wins; elsewhere 0
 	Absent   bool           // take away what goes there, and nothing else
+	Yields   bool           // what was written is not read again: who moves it after us keeps it
 	// Note is told, in words, what else in the tables takes packets for the prefixes; nil: nobody looks.
 	Note func(string)
 }
