@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io/fs"
 	"os"
 	"slices"
 	"strings"
@@ -40,12 +41,16 @@ var namesOf = map[int]string{legacy4: "/proc/net/ip_tables_names", legacy6: "/pr
 func Read(ctx context.Context) (out Ruleset) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	said, why := make([][]byte, len(commands)), make([]string, len(commands))
+	said, why, unseen := make([][]byte, len(commands)), make([]string, len(commands)), map[int]error{}
 	var all sync.WaitGroup
 	for i, command := range commands {
 		if path := namesOf[i]; path != "" {
-			if names, _ := os.ReadFile(path); len(names) == 0 {
+			names, err := os.ReadFile(path)
+			if err == nil && len(names) == 0 || errors.Is(err, fs.ErrNotExist) {
 				continue
+			}
+			if unseen[i] = err; os.Geteuid() != 0 {
+				unseen[i] = nil // nor do the others show anything without root
 			}
 		}
 		all.Go(func() { said[i], why[i] = list(ctx, command) })
@@ -60,7 +65,10 @@ func Read(ctx context.Context) (out Ruleset) {
 		if i >= legacy4 {
 			out.chains = append(out.chains, part.chains...)
 			out.unread(i, why[i])
-			if why[i] == absent {
+			switch {
+			case why[i] == absent && unseen[i] != nil:
+				out.Unread = append(out.Unread, Unread{"cat " + namesOf[i], unseen[i].Error()})
+			case why[i] == absent:
 				out.Absent = append(out.Absent, commands[i])
 			}
 			continue

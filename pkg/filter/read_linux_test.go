@@ -120,6 +120,22 @@ func TestUnread(t *testing.T) {
 	}
 }
 
+// A kernel whose tables of legacy iptables cannot be looked for may have some.
+func TestUnreadNames(t *testing.T) {
+	names := filter.NamesOf[filter.Legacy4]
+	t.Cleanup(func() { filter.NamesOf[filter.Legacy4] = names })
+	filter.NamesOf[filter.Legacy4] = t.TempDir()
+	tools(t, map[string]string{"nft": prints(`{"nftables": []}`)})
+	unread := filter.Read(t.Context()).Unread
+	require.Len(t, unread, 1)
+	assert.Contains(t, unread[0].Why, "is a directory")
+
+	tools(t, map[string]string{"nft": prints(`{"nftables": []}`), "iptables-legacy-save": prints(saved4)})
+	rules := filter.Read(t.Context())
+	assert.Empty(t, rules.Unread)
+	assert.Equal(t, filter.Drops, rules.Ask(packet("tcp"), filter.Forwarded).Verdict)
+}
+
 // A tool that does not answer is ended, and so is the wait for what it left behind.
 func TestUnreadInTime(t *testing.T) {
 	tools(t, map[string]string{"nft": "/bin/sleep 30"})

@@ -1,11 +1,13 @@
 package floor_test
 
 import (
+	"os"
 	"path/filepath"
 	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/wgmesh/router/internal/must"
 	"github.com/wgmesh/router/pkg/floor"
@@ -13,6 +15,20 @@ import (
 )
 
 var prefixes = must.Prefixes
+
+// A floor of IPv6 is left out where the kernel has none, and not where nobody can see that.
+func TestIPv6(t *testing.T) {
+	root := t.TempDir()
+	path := filepath.Join(root, "proc/sys/net/ipv6/conf/lo/disable_ipv6")
+	assert.False(t, floor.TakesIPv6(root))
+	must.Write(t, path, "1\n", 0o644)
+	assert.False(t, floor.TakesIPv6(root))
+	must.Write(t, path, "0\n", 0o644)
+	assert.True(t, floor.TakesIPv6(root))
+	require.NoError(t, os.Remove(path))
+	require.NoError(t, os.Mkdir(path, 0o755))
+	assert.True(t, floor.TakesIPv6(root), "it cannot be read")
+}
 
 // Wherever the list breaks off, what is read of it are whole networks of it: half a
 // line such as 10.0.0.0/1 would cut the router off.

@@ -114,7 +114,7 @@ const unreadMark = "# not read again since it was written\n"
 
 // Observe reads all of it and writes nothing.
 func (h Host) Observe(context.Context) (Have, error) {
-	s := Have{IPv6: takesIPv6()}
+	s := Have{IPv6: takesIPv6("/")}
 	for _, path := range h.paths() {
 		text, err := os.ReadFile(path)
 		absent := errors.Is(err, fs.ErrNotExist)

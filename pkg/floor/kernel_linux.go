@@ -5,9 +5,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 
@@ -22,14 +24,18 @@ import (
 
 // takesIPv6 reports whether the kernel has IPv6 and the interface that unreachable
 // routes hang on has it too. Where it has not, nothing leaves by IPv6 either.
-func takesIPv6() bool {
-	text, err := os.ReadFile("/proc/sys/net/ipv6/conf/lo/disable_ipv6")
-	return err == nil && bytes.Equal(bytes.TrimSpace(text), []byte("0"))
+// What cannot be read is no such kernel: the routes are tried, and that says what is wrong.
+func takesIPv6(root string) bool {
+	text, err := os.ReadFile(filepath.Join(root, "proc/sys/net/ipv6/conf/lo/disable_ipv6"))
+	if err != nil {
+		return !errors.Is(err, fs.ErrNotExist)
+	}
+	return bytes.Equal(bytes.TrimSpace(text), []byte("0"))
 }
 
 // Possible leaves out the networks that this kernel can neither refuse nor send to.
 func Possible(networks []netip.Prefix) []netip.Prefix {
-	six := takesIPv6()
+	six := takesIPv6("/")
 	return slices.DeleteFunc(slices.Clone(networks), func(n netip.Prefix) bool { return !six && n.Addr().Is6() })
 }
 

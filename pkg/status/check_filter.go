@@ -58,7 +58,7 @@ func (f *Forwarding) checkFilters(r *Request, o *Observation) (out []Problem) {
 	}
 	if f.unread != nil {
 		out = append(out, Problem{
-			Cause: cause.New("what IPsec, XDP or tc does to packets cannot be read (%s): "+
+			Cause: cause.New("what IPsec, XDP, tc or a sysctl does to packets cannot be read (%s): "+
 				"run it again, as root", f.unread),
 		})
 	}

@@ -503,6 +503,6 @@ func TestWhatCannotBeRead(t *testing.T) {
 	f.filters.Unread = nil
 	said := f.checkFilters(r, &Observation{Tunnels: make([]TunnelState, len(r.Tunnels))})
 	require.Len(t, said, 1)
-	assert.Equal(t, "what IPsec, XDP or tc does to packets cannot be read (IPsec: operation not permitted): "+
+	assert.Equal(t, "what IPsec, XDP, tc or a sysctl does to packets cannot be read (IPsec: operation not permitted): "+
 		"run it again, as root", said[0].Cause.String())
 }

@@ -3,9 +3,12 @@ package status
 import (
 	"cmp"
 	"context"
+	"errors"
+	"io/fs"
 	"maps"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -129,7 +132,8 @@ func (f *Forwarding) follow(r *Request, addresses []netip.Addr, plenty int) {
 	for _, d := range doors {
 		devices[d.In] = true
 	}
-	f.sysctls, f.unread = readSysctls(devices), f.tables.Unread
+	f.sysctls, f.unread = readSysctls("/", devices)
+	f.unread = cmp.Or(f.tables.Unread, f.unread)
 	for _, d := range slices.Sorted(maps.Keys(devices)) {
 		programs, err := fib.Programs(d)
 		f.programs, f.unread = append(f.programs, programs...), cmp.Or(f.unread, err)
@@ -265,7 +269,7 @@ func (f *Forwarding) sourcesOf(r *Request, t plan.StatusTunnel) (out []flow) {
 
 // readSysctls reads what decides about forwarding, on the host and on the
 // interfaces. What does not exist is left out.
-func readSysctls(devices map[string]bool) map[string]string {
+func readSysctls(root string, devices map[string]bool) (out map[string]string, unread error) {
 	names := []string{
 		"net.ipv4.ip_forward", "net.ipv4.conf.all.rp_filter", "net.ipv4.icmp_echo_ignore_all",
 		"net.ipv6.conf.all.forwarding", "net.ipv6.conf.all.disable_ipv6", "net.ipv6.icmp.echo_ignore_all",
@@ -278,18 +282,23 @@ func readSysctls(devices map[string]bool) map[string]string {
 			names = append(names, strings.Replace(key, "%", strings.ReplaceAll(d, ".", "/"), 1))
 		}
 	}
-	out := map[string]string{}
+	out = map[string]string{}
 	for _, name := range names {
 		path := strings.NewReplacer(".", "/", "/", ".").Replace(name)
-		if value, err := os.ReadFile("/proc/sys/" + path); err == nil {
+		value, err := os.ReadFile(filepath.Join(root, "proc/sys", path))
+		switch {
+		case err == nil:
 			out[name] = strings.TrimSpace(string(value))
+		case !errors.Is(err, fs.ErrNotExist):
+			unread = cmp.Or(unread, err)
 		}
 	}
 	for name, path := range map[string]string{"net.ipv4.neigh": "arp_cache", "net.ipv6.neigh": "ndisc_cache"} {
-		text, _ := os.ReadFile("/proc/net/stat/" + path) // none in a namespace, which has no such limit of its own
+		// None in a namespace, which has no such limit of its own.
+		text, _ := os.ReadFile(filepath.Join(root, "proc/net/stat", path))
 		out[name] = parseNeighbours(string(text))
 	}
-	return out
+	return out, unread
 }
 
 // parseNeighbours reads how many entries a table of neighbours has, if it has refused one since the boot

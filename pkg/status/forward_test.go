@@ -4,6 +4,8 @@ package status
 
 import (
 	"net/netip"
+	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -152,6 +154,18 @@ func TestTableOfConnectionsIsFull(t *testing.T) {
 	s.Forwarding.sysctls["net.ipv4.neigh"] = "900"
 	s.Forwarding.sysctls[conntrackMax] = "0" // no limit
 	assert.Empty(t, s.judge().Sick())
+}
+
+// A setting that cannot be read is not one that is as it should be.
+func TestUnreadSysctl(t *testing.T) {
+	root := t.TempDir()
+	path := filepath.Join(root, "proc/sys/net/ipv4/ip_forward")
+	found, err := readSysctls(root, nil)
+	require.NoError(t, err, "none is there")
+	assert.Empty(t, found["net.ipv4.ip_forward"])
+	require.NoError(t, os.MkdirAll(path, 0o755))
+	_, err = readSysctls(root, nil)
+	require.ErrorContains(t, err, "ip_forward: is a directory")
 }
 
 // Of what the kernel counts by processor the first line has the entries.

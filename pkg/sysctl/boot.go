@@ -101,7 +101,8 @@ func (h Host) lateFiles() ([]bootFile, error) {
 		ufw.late = "ufw reads it when it starts"
 		files = append(files, ufw)
 	}
-	return append(files, h.ifupdown()...), nil
+	ifup, err := h.ifupdown()
+	return append(files, ifup...), err
 }
 
 func (h Host) readConf(path string) (bootFile, error) {
@@ -225,23 +226,31 @@ func (h Host) AtBoot(ipv6 bool) (kept bool, defeated []Defeat) {
 }
 
 // ifupdown are the files of Debian's ifup, which sets accept_ra of an interface that it brings up:
-// interfaces(5). What cannot be read sets nothing.
-func (h Host) ifupdown() []bootFile {
+// interfaces(5).
+func (h Host) ifupdown() ([]bootFile, error) {
 	const main = "/etc/network/interfaces"
 	paths := []string{main}
-	entries, _ := os.ReadDir(h.path(main + ".d"))
+	entries, err := os.ReadDir(h.path(main + ".d"))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
 	for _, e := range entries {
-		paths = append(paths, main+".d/"+e.Name())
+		if !e.IsDir() {
+			paths = append(paths, main+".d/"+e.Name())
+		}
 	}
 	var files []bootFile
 	for _, path := range paths {
-		data, _ := os.ReadFile(h.path(path))
+		data, err := os.ReadFile(h.path(path))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
 		files = append(files, bootFile{
 			path: path, sets: parseInterfaces(string(data)),
 			late: "ifup does so whenever the interface comes up", mend: "write accept_ra 2 below that iface line",
 		})
 	}
-	return files
+	return files, nil
 }
 
 // parseInterfaces reads what the stanzas of interfaces(5) make of accept_ra.

@@ -303,6 +303,15 @@ func TestDefeats(t *testing.T) {
 	}
 }
 
+// What cannot be read may set anything.
+func TestIfupdownUnread(t *testing.T) {
+	for _, path := range []string{"etc/network/interfaces/x", "etc/network/interfaces.d"} {
+		host := sysctl.Host{Root: stock().with(tree{path: ""}).host(t)}
+		_, err := host.Observe(t.Context(), sysctl.Want{Path: sysctl.Path})
+		require.ErrorContains(t, err, "etc/network/interfaces")
+	}
+}
+
 // What the kernel learns from router advertisements on eth0: a way out, and a network. The flags of
 // the route at the end, which eth1 has, are those that systemd-networkd's have.
 const advertised = `

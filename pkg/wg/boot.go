@@ -54,13 +54,16 @@ ExecReload=/bin/sh ` + bootFolder + `/50-wgmesh.sh reload %i
 // machineMark identifies this machine to the drop-in, so that a cloned disk does not
 // bring the tunnels up and take the traffic of the first machine. It does not reveal
 // machine-id(5), and is "" without one.
-func machineMark(path string) string {
+func machineMark(path string) (string, error) {
 	id, err := os.ReadFile(path)
-	if id = bytes.TrimSpace(id); err != nil || len(id) != 32 {
-		return ""
+	switch id = bytes.TrimSpace(id); {
+	case err != nil && !errors.Is(err, fs.ErrNotExist):
+		return "", err
+	case len(id) != 32:
+		return "", nil
 	}
 	sum := sha256.Sum256([]byte("wgmesh.router boot " + string(id) + "\n"))
-	return hex.EncodeToString(sum[:])
+	return hex.EncodeToString(sum[:]), nil
 }
 
 const (
@@ -83,14 +86,14 @@ func tableDropIn(file string) string {
 // another one. Nil leaves it as it is, which is so without a word against it.
 func (h *Host) Bind(bind *bool) {
 	if bind == nil {
-		text, _ := os.ReadFile(bootDropIn) // what is not there says nothing
+		text, _ := os.ReadFile(bootDropIn) // what is not there says nothing, and Boot what cannot be read
 		free := strings.Contains(string(text), "/50-wgmesh.sh up %i\n")
 		bind = new(bool)
 		*bind = !free
 	}
-	h.machine = ""
+	h.machine, h.unknown = "", nil
 	if *bind {
-		h.machine = machineMark("/etc/machine-id")
+		h.machine, h.unknown = machineMark("/etc/machine-id")
 	}
 }
 
@@ -111,6 +114,9 @@ func (h *Host) bootFiles() []struct{ path, text string } {
 func (h *Host) Boot() (Boot, error) {
 	if !h.systemd {
 		return BootUnmanaged, nil
+	}
+	if h.unknown != nil {
+		return "", h.unknown
 	}
 	found, right := 0, 0
 	for _, f := range h.bootFiles() {

@@ -118,7 +118,7 @@ func TestBootOfClone(t *testing.T) {
 	first, clone := filepath.Join(dir, "first"), filepath.Join(dir, "clone")
 	put(t, first, strings.Repeat("a1", 16)+"\n")
 	put(t, clone, strings.Repeat("b2", 16)+"\n")
-	mark := wg.MachineMark(first)
+	mark := must.Get(wg.MachineMark(first))(t)
 	require.Len(t, mark, 64)
 	assert.Contains(t, wg.DropIn(mark),
 		"ExecCondition=/bin/sh /etc/systemd/system/wg-quick@.service.d/50-wgmesh.sh up %i "+mark+"\n")
@@ -139,8 +139,10 @@ func TestBootOfClone(t *testing.T) {
 
 	// Without a machine id there is nothing to tell machines by.
 	put(t, first, "uninitialized\n")
-	assert.Empty(t, wg.MachineMark(first))
-	assert.Empty(t, wg.MachineMark(filepath.Join(dir, "none")))
+	assert.Empty(t, must.Get(wg.MachineMark(first))(t))
+	assert.Empty(t, must.Get(wg.MachineMark(filepath.Join(dir, "none")))(t))
+	_, err := wg.MachineMark(dir)
+	require.ErrorContains(t, err, "is a directory", "one that cannot be read would let a clone's tunnels up")
 	assert.Contains(t, wg.DropIn(""), "50-wgmesh.sh up %i\n")
 	status, _ = script(t, dir, "up", "wg1")
 	assert.Zero(t, status)

@@ -26,6 +26,7 @@ type Host struct {
 	systemd   bool
 	networkd  string // folder of networkd's files; empty: there is no networkd
 	machine   string // what the drop-in of the units knows this machine by; empty: by nothing
+	unknown   error  // why machine is not known
 	client    *wgctrl.Client
 	salt      salt
 }
