@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"net"
 	"net/netip"
 	"os"
 	"slices"
@@ -89,7 +90,7 @@ func failoverCommand(ctx context.Context, args []string, stdout, stderr io.Write
 	_, _ = fmt.Fprintf(stdout, "%s\n", describe(c))
 	d := &failover.Daemon{
 		Config: c, Look: eye.Look, Taker: tables, Out: stdout, Every: look, Again: again,
-		Pace: pace(), Limit: attempt,
+		Pace: pace(), Limit: attempt, Alive: alive(os.Getenv("NOTIFY_SOCKET")),
 	}
 	if os.Getenv("RUNTIME_DIRECTORY") != "" { // its unit started it
 		d.Fails = func(failure string) { note(plan.FailoverFails, failure) }
@@ -98,6 +99,25 @@ func failoverCommand(ctx context.Context, args []string, stdout, stderr io.Write
 	}
 	d.Run(ctx)
 	return 0
+}
+
+// alive tells systemd each second that the daemon still looks, as sd_notify(3) does: without a word
+// for its unit's WatchdogSec it is started anew. Nobody waits for a systemd that does not listen.
+func alive(socket string) func() {
+	var last time.Time
+	return func() {
+		if socket == "" || time.Since(last) < time.Second {
+			return
+		}
+		last = time.Now()
+		c, err := net.Dial("unixgram", socket)
+		if err != nil {
+			return
+		}
+		_ = c.SetDeadline(last.Add(look))
+		_, _ = io.WriteString(c, "WATCHDOG=1")
+		_ = c.Close()
+	}
 }
 
 // note writes a line where the status of the router reads it, over the one before: for that there is room on a

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -65,12 +66,23 @@ func TestFailoverCommand(t *testing.T) {
 	}
 }
 
-// It says what it watches, and ends when it is told to.
+// It says what it watches, tells systemd that it does, and ends when it is told to.
 func TestFailoverWatchesUntilTheEnd(t *testing.T) {
-	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	socket := filepath.Join(t.TempDir(), "notify")
+	systemd := must.Get(net.ListenUnixgram("unixgram", &net.UnixAddr{Name: socket, Net: "unixgram"}))(t)
+	t.Cleanup(func() { _ = systemd.Close() })
+	t.Setenv("NOTIFY_SOCKET", socket)
+	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
+	told := make([]byte, 100)
+	go func() {
+		n, _ := systemd.Read(told)
+		told = told[:n]
+		cancel()
+	}()
 	var out, errOut bytes.Buffer
 	assert.Zero(t, failoverCommand(ctx, []string{write(t, failoverFile)}, &out, &errOut))
+	assert.Equal(t, "WATCHDOG=1", string(told))
 	assert.Equal(t, "aws-1 keeps rtb-0a, rtb-1a; rtb-0c is for aws-2\n", out.String())
 	assert.Empty(t, errOut.String())
 }

@@ -119,7 +119,7 @@ type other struct {
 // unitFiles are the unit files that other plays bring, each with the first half of its SHA-256. A drop-in of
 // somebody's own is none of them.
 var unitFiles = map[string]map[string]string{
-	"wgmesh.router.routes": {"wgmesh-failover.service": "25132836053c3a5471b401489799c08d"},
+	"wgmesh.router.routes": {"wgmesh-failover.service": "8ecd90507fa7a61a115491b8e7096a66"},
 	"wgmesh.router.image": {
 		"wgmesh-host-key.service":                 "34e753749f710fa92644f2e95e69e1d1",
 		"wgmesh-join.service":                     "826266ea2d44033ebd18567fce5100cd",

@@ -41,6 +41,8 @@ type Daemon struct {
 	// Rests is told the tables of which nothing is left to do while their orders stand: they
 	// point here, or are another one's to take. Nil: nobody asks.
 	Rests func(tables []string)
+	// Alive is called before each look. Nil: nobody asks.
+	Alive func()
 
 	mu    sync.Mutex // of Out, told and fails
 	told  map[string]time.Time
@@ -86,6 +88,9 @@ func (d *Daemon) Run(ctx context.Context) {
 				done[r.Table], looked[r.Table] = r.Number, time.Now()
 			}
 		case <-tick.C:
+			if d.Alive != nil {
+				d.Alive()
+			}
 			orders, news := watch.Step(time.Now(), d.Look(ctx))
 			for _, line := range news {
 				d.say("%s", line)
