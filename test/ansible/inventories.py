@@ -4,6 +4,7 @@
 """
 
 import contextlib
+import hashlib
 import json
 import multiprocessing
 import os
@@ -1078,27 +1079,27 @@ class Routes(unittest.TestCase):
         bin_dir.mkdir()
         (bin_dir / "systemctl").write_text("#!/bin/sh\ncase $1 in is-*) echo ${1#is-}d ;; *) echo $* >> %s/told ;; esac\n" % self.root)
         (bin_dir / "systemctl").chmod(0o755)
-        manifest = pathlib.Path(os.environ["ANSIBLE_COLLECTIONS_PATH"].split(":")[0])
-        manifest /= "ansible_collections/wgmesh/router/plugins/plugin_utils/bin/manifest.json"
-        for build in json.loads(manifest.read_text())["wgmesh-cloud"].values():
-            (self.root / build["sha256"]).mkdir()
-            (self.root / build["sha256"] / "wgmesh").write_text("#!/bin/sh\n")
+        self.build = hashlib.sha256(b"#!/bin/sh\n").hexdigest()
+        (self.root / self.build).mkdir()
+        (self.root / self.build / "wgmesh").write_text("#!/bin/sh\n")
         self.config = self.root / "failover.json"
         self.extra = {
-            "__routes_program": str(self.root / "wgmesh-cloud"), "__routes_build_dir": str(self.root),
+            "__routes_program": str(self.root / "wgmesh-cloud"), "__routes_build_dir": str(self.root), "mesh_contact_timeout": 10, "mesh_task_timeout": 60,
+            "__routes_builds": {system: {"sha256": self.build} for system in ("linux_amd64", "linux_arm64")},
             "__routes_files": [{"path": str(self.config), "content": "{}"}],
             "__routes_failover": {"cloud": "aws", "prefixes": ["10.0.0.0/16"], "tables": ["rtb-0a"], "partners": [{"tables": ["rtb-0c"]}]},
         }  # fmt: skip
         self.env = {"PATH": "%s:%s" % (bin_dir, os.environ["PATH"])}
         self.collections = None
 
-    def run_tasks(self, tasks, *args, hosts="localhost"):
-        """The numbers of tasks that changed, and what systemctl has been told."""
+    def run_tasks(self, tasks, *args, hosts="localhost", fails=None):
+        """The numbers of tasks that changed, and what systemctl has been told. With fails the run ends with that."""
         play = self.root / "play.yml"
         role = {"ansible.builtin.include_role": {"name": "wgmesh.router.routes", "tasks_from": tasks}}
         play.write_text(json.dumps([{"hosts": "all", "connection": "local", "gather_facts": False, "tasks": [role]}]))
         done = warm.play("-i", hosts + ",", "-e", json.dumps(self.extra), str(play), *args, collections=self.collections, env=self.env)
-        self.assertEqual(0, done.returncode, done.stdout + done.stderr)
+        self.assertEqual(fails is None, done.returncode == 0, done.stdout + done.stderr)
+        self.assertRegex(done.stdout, fails or "PLAY RECAP")
         told = self.root / "told"
         return done.stdout.count("changed: "), told.read_text().splitlines() if told.exists() else []
 
@@ -1121,6 +1122,19 @@ class Routes(unittest.TestCase):
         (self.root / "bin/sleep").chmod(0o755)
         self.extra["__routes_told"] = {"changed": True}
         self.assertEqual(["restart", "slept 10"] * 2, self.run_tasks("daemon", hosts="one,two")[1])
+
+    def test_what_is_not_as_it_should_be(self):
+        """A folder of somebody else's brought root's program, a file that could not be read was none, and who hung held up all for half an hour."""
+        (self.root / self.build / "wgmesh").write_text("#!/bin/sh\ntouch /root/theirs\n")
+        self.assertEqual((0, []), self.run_tasks("daemon", fails="is another file than that build"))
+        self.assertFalse((self.root / "wgmesh-cloud").exists())
+        (self.root / self.build / "wgmesh").write_text("#!/bin/sh\n")
+        self.config.mkdir()
+        self.assertEqual([], self.run_tasks("daemon", fails="Is a directory")[1])
+        self.config.rmdir()
+        (self.root / "bin/systemctl").write_text("#!/bin/sh\nsleep 20\n")
+        self.extra.update(mesh_contact_timeout=1, mesh_task_timeout=1)
+        self.run_tasks("daemon", fails="no answer within 2 s")
 
     def test_files_of_tomorrow(self):
         """The clock was ahead when they were written: they were newer than each start, and each run restarted the daemon."""

@@ -1,7 +1,8 @@
 # shellcheck shell=sh
 # program.sh CHECK PROGRAM FOLDER AMD64 ARM64: make PROGRAM the build of this
 # machine, which lies in FOLDER under its hash, and say "changed" when it was none.
-# With CHECK "True" only say so. A copy, since old builds are cleaned up in there.
+# With CHECK "True" only say so. A copy, since old builds are cleaned up in there. What somebody
+# else put there does not become a program of root's.
 check=$1 program=$2 dir=$3
 case $(uname -m) in
 x86_64) build=$4 ;;
@@ -11,7 +12,12 @@ aarch64) build=$5 ;;
     exit 1
     ;;
 esac
-cmp -s "$dir/$build/wgmesh" "$program" && exit 0
+# is FILE: whether that is the build. The folder may be one of others, too (wgmesh_remote_dir).
+is() {
+    [ -f "$1" ] || return 1
+    case $(sha256sum <"$1") in "$build "*) ;; *) return 1 ;; esac
+}
+is "$program" && exit 0
 echo changed
 [ "$check" != True ] || exit 0
 set -e
@@ -19,6 +25,10 @@ umask 022
 new=$(mktemp "$program.wgmesh-XXXXXX")
 trap 'rm -f "$new"' EXIT
 cp "$dir/$build/wgmesh" "$new"
+is "$new" || {
+    echo "$dir/$build/wgmesh is another file than that build: see who wrote it, then remove it and run again" >&2
+    exit 1
+}
 chmod 755 "$new"
 sync "$new"
 mv -f "$new" "$program"
