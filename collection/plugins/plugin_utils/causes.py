@@ -150,8 +150,10 @@ class Mesh:
         after.update(follows)
 
     def without(self, router, small=False):
-        """Who misses a router, or is missed by it; for a small cause without those that have no session."""
-        pairs = {(a, router) for a in self.misses if router in self.misses[a]} | {(router, b) for b in self.misses.get(router, {})}
+        """Who misses a router, or is missed by it; for a small cause without those that have no session. Those who came to
+        the end and miss nothing of it do not follow from it, whatever it says: it may lie."""
+        pairs = {(a, router) for a in self.misses if router in self.misses[a]}
+        pairs |= {(router, b) for b in self.misses.get(router, {}) if not (b in self.alive and finished(self.hostvars[b]) and router not in self.misses.get(b, {}))}
         return {name for pair in pairs - (self.cuts if small else set()) for name in pair} - {router}
 
     def left(self, a, b):
@@ -170,7 +172,11 @@ class Mesh:
             rows = [(router, "it left this run", "look at its messages above, and run again", "failed")]
         for of, cause, do, kind in rows:
             self.down.add(of)
-            self.add(of, cause, do, kind, self.targeted if kind == "plan" else self.without(of))
+            self.add(of, cause, do, kind, self.targeted if kind == "plan" and not self.planned() else self.without(of))
+
+    def planned(self):
+        """Whether most could plan: what one says of the inventory is its own then."""
+        return 2 * sum("plan" in registered(self.hostvars[router], "__mesh_plan") for router in self.targeted) > len(self.targeted)
 
     def own(self, router):
         """What a router says about itself, which explains what others miss."""

@@ -328,6 +328,10 @@ class Rows(unittest.TestCase):
             self.assertEqual(6, len(rows))
             for row in rows:
                 self.assertEqual((2, True), (len(row["ends"]), "aws-1" in row["ends"]), row)
+        planned = {name: {**honest[name], "__mesh_plan": {"plan": {}}} for name in ROUTERS}
+        for lie in (status(HELD, *map(misses, others)), {"__mesh_plan": {"failed": True, "causes": [{"cause": "site gcp has no networks", "do": "give it some"}]}}):
+            rows = causes.causes({**planned, "aws-1": {**planned["aws-1"], **lie}}, ROUTERS, others if "__mesh_plan" in lie else ROUTERS)
+            self.assertEqual([(["aws-1"], [])], [(row["routers"], row["follows"]) for row in rows])
 
     def test_two_sites(self):
         """One of two that lose each other was blamed by alphabet, as if its routers were dead."""
