@@ -190,6 +190,11 @@ func (s *siteTables) Take(ctx context.Context, table string, only []netip.Prefix
 		want.Prefixes = only
 	}
 	changed, err := route.Ensure(ctx, pace(), tables, want)
+	if e, ok := errors.AsType[*cloud.Error](err); ok && e.Denied { // until the machine is given another role
+		s.mu.Lock()
+		s.tables = nil
+		s.mu.Unlock()
+	}
 	return changed, route.Failed(err), err
 }
 

@@ -156,6 +156,28 @@ func TestTakeWhatIsTakenBack(t *testing.T) {
 	}
 }
 
+// A role that may not do it gives way to another one as soon as the machine has that: the credentials
+// of the first would be kept for hours.
+func TestTakeWithAnotherRole(t *testing.T) {
+	cloud := aws.Start(t)
+	cloud.Faults = map[string][]aws.Fault{"CreateRoute": {{Code: "UnauthorizedOperation", Status: 403}}}
+	var by []string // the sessions of the role that asked
+	ec2 := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		by = append(by, r.Header.Get("X-Amz-Security-Token"))
+		cloud.ServeEC2(w, r)
+	}))
+	t.Cleanup(ec2.Close)
+	s := &siteTables{config: failover.Config{
+		Mesh: "example", APIEndpoint: ec2.URL, MetadataEndpoint: cloud.IMDS.URL,
+		Failover: plan.Failover{Prefixes: must.Prefixes("10.0.0.0/16")},
+	}}
+	_, _, err := s.Take(t.Context(), "rtb-a", nil)
+	require.ErrorContains(t, err, "the permission ec2:CreateRoute is missing")
+	_, _, err = s.Take(t.Context(), "rtb-a", nil)
+	require.NoError(t, err)
+	assert.NotEqual(t, by[0], by[len(by)-1])
+}
+
 // A connection that was kept may lead to what has died since, as when a zone fails: the
 // next attempt goes over another one, in the same Take.
 func TestTakeWhereOneCallHangs(t *testing.T) {

@@ -91,7 +91,11 @@ func (p publisher) publish(ctx context.Context, path, name string, replace bool)
 		config.Router, _, _ = strings.Cut(host, ".")
 	}
 	if name == "" {
-		if name, err = cloud.Detect(p.dmi); err != nil {
+		name, err = cloud.Detect(p.dmi)
+		if errors.As(err, new(*fs.PathError)) {
+			return "", tryAgain, err
+		}
+		if err != nil {
 			return fmt.Sprintf("%s: no cloud of ours runs this machine: bring %s.pub to the inventory as mesh_host_key",
 				config.Router, config.IdentityFile), 0, nil
 		}

@@ -6,6 +6,7 @@ import (
 	"crypto/ed25519"
 	"encoding/json"
 	"encoding/pem"
+	"io/fs"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -244,6 +245,9 @@ func TestPublishHostKeyRefuses(t *testing.T) {
 			"azure-1: no cloud of ours runs this machine: bring " + m.identity +
 				".pub to the inventory as mesh_host_key",
 		},
+		"a cloud that cannot be read": {
+			[]string{"--config", m.config}, tryAgain, "cloud: what this machine's firmware says cannot be read",
+		},
 		"no key": {
 			[]string{"--config", none.config, "--cloud", "gcp"},
 			tryAgain,
@@ -267,6 +271,9 @@ func TestPublishHostKeyRefuses(t *testing.T) {
 					Metadata: "http://127.0.0.1:1", Allow: fakecloud.Loopback,
 					Pace: cloud.Pace{First: time.Millisecond, Most: time.Millisecond},
 				},
+			}
+			if name == "a cloud that cannot be read" {
+				p.dmi = fstest.MapFS{"sys_vendor": {Mode: fs.ModeDir}}
 			}
 			var out, errOut bytes.Buffer
 			assert.Equal(t, tt.status, p.command(t.Context(), tt.args, &out, &errOut))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"io/fs"
 	"net"
 	"strings"
 	"testing"
@@ -113,6 +114,17 @@ func TestDetect(t *testing.T) {
 			}
 		})
 	}
+}
+
+// What cannot be read may be that of any cloud.
+func TestDetectUnread(t *testing.T) {
+	_, err := cloud.Detect(fstest.MapFS{"sys_vendor": {Mode: fs.ModeDir}})
+	require.ErrorAs(t, err, new(*fs.PathError))
+	got, err := cloud.Detect(fstest.MapFS{
+		"chassis_asset_tag": {Mode: fs.ModeDir}, "product_name": {Data: []byte("Google Compute Engine\n")},
+	})
+	require.NoError(t, err)
+	assert.Equal(t, cloud.GCP, got)
 }
 
 func TestErrorIsOneLine(t *testing.T) {

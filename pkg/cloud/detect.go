@@ -15,10 +15,11 @@ const azureChassis = "7783-7084-3265-9085-8269-3286-77"
 // in /sys/class/dmi/id. No metadata service is tried: in the wrong cloud its
 // address may be somebody else's.
 func Detect(dmi fs.FS) (string, error) {
+	var unread error
 	read := func(name string) string {
 		text, err := fs.ReadFile(dmi, name)
-		if err != nil {
-			return ""
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			unread = err
 		}
 		return strings.TrimSpace(string(text))
 	}
@@ -32,6 +33,9 @@ func Detect(dmi fs.FS) (string, error) {
 		return Azure, nil
 	case product == "Google Compute Engine":
 		return GCP, nil
+	case unread != nil:
+		return "", fmt.Errorf("cloud: what this machine's firmware says cannot be read (%w); "+
+			"say aws, azure or gcp", unread)
 	case vendor == "" && product == "":
 		return "", errors.New("cloud: this machine's firmware says nothing in /sys/class/dmi/id; say aws, azure or gcp")
 	}

@@ -153,7 +153,8 @@ class Mesh:
         """Who misses a router, or is missed by it; for a small cause without those that have no session. Those who came to
         the end and miss nothing of it do not follow from it, whatever it says: it may lie."""
         pairs = {(a, router) for a in self.misses if router in self.misses[a]}
-        pairs |= {(router, b) for b in self.misses.get(router, {}) if not (b in self.alive and finished(self.hostvars[b]) and router not in self.misses.get(b, {}))}
+        well = {b for b in self.alive if finished(self.hostvars[b]) and router not in self.misses.get(b, {})}
+        pairs |= {(router, b) for b in self.misses.get(router, {}) if b not in well}
         return {name for pair in pairs - (self.cuts if small else set()) for name in pair} - {router}
 
     def left(self, a, b):

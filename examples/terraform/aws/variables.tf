@@ -47,7 +47,7 @@ variable "instance_type" {
 }
 
 variable "allow_forwarding" {
-  description = "Let a router turn its own source/destination check off by cloud_forwarding. Terraform has done it already; the permission lets it change its security groups, too."
+  description = "Let a router turn its own source/destination check off by cloud_forwarding. Terraform has done it already; the permission lets it change its own security groups, too."
   type        = bool
   default     = false
 }

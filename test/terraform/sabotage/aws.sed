@@ -19,3 +19,5 @@ s/mesh_zone  *= router.zone/mesh_zone = "x"/
 s#"ec2:SourceInstanceARN" = instance.arn#"ec2:SourceInstanceARN" = "arn:aws:ec2:*:*:instance/*"#
 # expect: rules: none twice in a group
 s#: "${tunnel.endpoint}/32"}" => tunnel#: tunnel.peer}" => tunnel#
+# expect: policy: forwarding of the router's own interface, and of no other's
+s#= aws_instance.router\[name\].arn } }#= "arn:aws:ec2:*:*:instance/*" } }#

@@ -35,10 +35,10 @@ run "joins_by_itself" {
     error_message = "join: user-data brings join.yml"
   }
   assert {
-    condition = toset([for s in jsondecode(aws_iam_role_policy.router.policy).Statement : s.Resource if contains(s.Action, "ec2:ModifyNetworkInterfaceAttribute")][0]) == (
-      toset([for i in aws_network_interface.router : i.arn])
-    )
-    error_message = "policy: forwarding of the routers' own interfaces"
+    condition = {
+      for s in jsondecode(aws_iam_role_policy.host_key.policy).Statement : one(s.Resource) => s.Condition if contains(s.Action, "ec2:ModifyNetworkInterfaceAttribute")
+    } == { for name, i in aws_network_interface.router : i.arn => { ArnEquals = { "ec2:SourceInstanceARN" = aws_instance.router[name].arn } } }
+    error_message = "policy: forwarding of the router's own interface, and of no other's"
   }
 }
 
