@@ -532,12 +532,15 @@ class Test(unittest.TestCase):
 
     def test_tags(self):
         """A run of which no task has the tags is no green one. A play that is imported under a tag can be chosen by it."""
-        for args in (["--tags", "net"], ["--skip-tags", "untagged"]):
+        for want, args in {
+            "the tags of this run (net)": ["--tags", "net"], "the tags of this run (all, untagged)": ["--skip-tags", "untagged"],
+            "--skip-tags always leaves out the check that a run does something: give the same": ["--tags", "net", "--skip-tags", "always"],
+        }.items():  # fmt: skip
             for play in ("SHOW", "IMAGE"):
                 with self.subTest([play, *args]):
                     code, out = self.play(inventory(), play, *args)
                     self.assertNotEqual(0, code, out)
-                    self.assertIn("the tags of this run (%s" % ("net)" if args[1] == "net" else "all, untagged)"), out)
+                    self.assertIn(want, out)
         out = self.ends(0, inventory(), "TAGGED", "--tags", "net")
         self.assertIn('"router aws-1"', out)
 
@@ -783,8 +786,9 @@ class Test(unittest.TestCase):
                 self.assertNotIn("Connection refused", out)
         gone = inventory(aws_1={"mesh_state": "absent"}, everywhere={"ansible_host": "127.0.0.{{ mesh_id }}", "ansible_port": 1})
         for play in ("reset", "mesh", "remove"):  # a reset of one took all for absent, and asked for no option
-            _code, out = self.play(tree, "wgmesh.router." + play, "-e", "mesh_state=absent")
-            self.assertEqual((1, 1), (out.count("FAILED!"), out.count("the mesh - mesh_state: given with -e, it is for all routers and overrides")), out)
+            _code, out = self.play(tree, "wgmesh.router." + play, "-e", "mesh_state=absent mesh_id=1")
+            refused = "the mesh - mesh_id, mesh_state: given with -e, which is for all routers and overrides the inventory: leave it out, and run again"
+            self.assertEqual((1, 1), (out.count("FAILED!"), out.count(refused)), out)
         for case, more in ((tree, ("--limit", "aws-1")), (tree, ("-e", "mesh_reset_all=true")), (gone, ())):
             with self.subTest(more):
                 self.assertIn("Connection refused", self.play(case, "wgmesh.router.reset", *more)[1])
@@ -908,7 +912,7 @@ class Options(unittest.TestCase):
         "int": (True, 5.5), "bool": (2, [True], "y", "t", "n"), "float": (True,), "list": (5, False), "dict": ([1],),
         "str": (False, ["a"], {"a": 1}), "path": (5, False, 5.5, ["a"]),
     }  # fmt: skip
-    RIGHT = {"int": "5", "bool": "no", "float": "0.1", "list": "a,b", "dict": {"a": 1}, "str": 5, "path": "/tmp/x", "raw": [1]}
+    RIGHT = {"int": "16", "bool": "no", "float": "0.1", "list": "a,b", "dict": {"a": 1}, "str": "", "path": "/tmp/x", "raw": [1]}
 
     @staticmethod
     def specs(role):
@@ -969,11 +973,16 @@ class Options(unittest.TestCase):
             "x: mesh_drain_wait: got -1, expected a whole number, 0 or more": {"mesh_drain_wait": -1},
             "x: mesh_drain_wait: got nothing, expected a whole number, 0 or more": {"mesh_drain_wait": ""},
             "x: mesh_bfd: got slow, expected one of normal, fast": {"mesh_bfd": "slow"},
-            "x: mesh_tunnel_input_ports: got ['ssh'], expected a list of whole numbers": {"mesh_tunnel_input_ports": ["ssh"]},
+            "x: mesh_tunnel_input_ports: got ['ssh'], expected a list of whole numbers from 1 to 65535": {"mesh_tunnel_input_ports": ["ssh"]},
             "x: mesh_wait: got %s..., expected a whole number, 0 or more" % ("a " * 19)[:37]: {"mesh_wait": "a\n" * 100},
             "x: mesh_wait: got b, expected a whole number, 0 or more (and 1 more)": {"mesh_drain_wait": "a", "mesh_wait": "b"},
             "x: mesh_wait: got nothing, expected a whole number, 0 or more": {"mesh_wait": None},
             "x: mesh_report_file: got /nope/x.json, expected a file in a folder that is there": {"mesh_report_file": "/nope/x.json"},
+            "x: mesh_tunnel_input_ports: got [22, 99999], expected a list of whole numbers from 1 to 65535": {"mesh_tunnel_input_ports": [22, 99999]},
+            "x: mesh_contact_timeout: got 0, expected a whole number, 1 or more": {"mesh_contact_timeout": "0"},  # which Ansible takes for ever
+            "x: mesh_wait: got %d, expected a whole number, 0 or more" % 10**10: {"mesh_wait": 10**10},  # Python's alarm has no such time
+            "x: mesh_drain_why: got a \"b\", expected one line of at most 100 bytes, without \" and \\": {"mesh_drain_why": 'a "b"'},
+            "x: mesh_name: got a b, expected at most 63 letters, digits and _.-": {"mesh_name": "a b"},
             "": {"mesh_endpoint_port_base": None, "mesh_report_file": None, "mesh_upgrade_wait": "not of this play", "mesh_settle": "{{ later }}"},
         }.items():
             self.assertEqual(want, mistyped(["x"], {"x": {**needed, **options}}, of))

@@ -47,11 +47,12 @@ _value:
   type: str
 """
 
-from ansible_collections.wgmesh.router.plugins.filter.mesh_group import readable, routers
+from ansible_collections.wgmesh.router.plugins.filter.mesh_group import checked, readable, routers
 
 
 def image_hosts(said, groups, hostvars, asked="", packer=False):
     """Return the pattern."""
+    checked()
     told = sorted({pattern(variables.get("router_hosts")) for name, variables in readable(groups["all"], hostvars)} - {""}) if hostvars else []
     if asked or told:
         return pattern(asked) or ":".join(told)

@@ -24,7 +24,8 @@ options:
   entries:
     description:
       - What will be run of the roles, each as C(ROLE/ENTRY).
-      - A run that changes routers is refused with C(--start-at-task), which would leave out its checks.
+      - A run that changes routers is refused with C(--start-at-task), which would leave out its checks, and each
+        run with C(--skip-tags always), which could leave out everything and end well.
     type: list
     elements: str
     default: []
@@ -58,7 +59,15 @@ def mesh_group(said, groups, hostvars, entries=()):
     """Return the name of the group whose hosts are the routers."""
     if context.CLIARGS.get("start_at_task") and not LOOKS_FIRST.isdisjoint(entries):
         raise AnsibleFilterError("--start-at-task leaves out what this playbook looks at first: give the same command without it")
+    if entries:
+        checked()
     return sorted(routers(said, groups, hostvars) or [said])[0]
+
+
+def checked():
+    """Refuse a run without the check that it does something, which has the tag always."""
+    if "always" in context.CLIARGS.get("skip_tags", ()):
+        raise AnsibleFilterError("--skip-tags always leaves out the check that a run does something: give the same command without it")
 
 
 def routers(said, groups, hostvars):

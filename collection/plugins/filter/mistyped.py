@@ -53,6 +53,7 @@ _value:
 import difflib
 import functools
 import os
+import re
 
 from ansible import context
 from ansible.errors import AnsibleError
@@ -82,6 +83,24 @@ UNLIKE = {"int": (bool,), "float": (bool,), "list": (bool, int, float), "path": 
 
 # The words that Jinja's filter bool knows. Ansible's validator knows more, which Jinja takes for false.
 BOOLEAN = ("true", "false", "yes", "no", "on", "off", "1", "0")
+
+# What the modules and Ansible take of a type, where that is less than all of it: a router would refuse it later. What the
+# plan is made of it judges itself. Texts are matched as the bytes that they are.
+MOST = 10**9
+PORT = (1, 65535)
+RANGES = {
+    "mesh_confirm_timeout": (0, 86400), "mesh_contact_timeout": (1, MOST), "mesh_measure_at_once": (1, MOST), "mesh_measure_count": (1, 1000),
+    "mesh_measure_interval": (0.01, 60), "mesh_measure_parallel": (1, 128), "mesh_measure_port": PORT, "mesh_measure_seconds": (1, 600),
+    "mesh_measure_size": (16, 65000), "mesh_task_timeout": (1, MOST), "mesh_tunnel_input_ports": PORT, "mesh_upgrade_wait": (1, MOST),
+    "routes_back_after": (1, 86400), "routes_start_after": (1, 3600), "routes_timeout": (1, MOST),
+}  # fmt: skip
+NAME = (rb"([A-Za-z0-9_][A-Za-z0-9_.-]{0,62})?", "at most 63 letters, digits and _.-")
+URL = (rb"(https?://.*)?", "a URL")
+TEXTS = {
+    "mesh_drain_why": (rb'[^"\\\x00-\x1f\x7f]{0,100}', 'one line of at most 100 bytes, without " and \\'), "mesh_name": NAME, "mesh_name_before": NAME,
+    "routes_api_endpoint": URL, "routes_mesh": (rb"([a-z]([a-z0-9-]{0,26}[a-z0-9])?)?", "at most 28 small letters, digits and hyphens"),
+    "routes_metadata_endpoint": URL,
+}  # fmt: skip
 
 ROLES = ("mesh", "router", "routes")
 
@@ -225,18 +244,27 @@ def wrong(variables, option, spec):
     rules = {key: spec[key] for key in ("type", "elements", "choices") if key in spec}
     if value is None:  # a router's own may be unset, and a text that is nothing is empty
         nothing = option in variables and option.removeprefix("mesh_") not in FIELDS and (rules["type"] in ("bool", "float", "int") or "choices" in rules)
-        return "%s: got nothing, expected %s" % (option, expected(rules)) if nothing else ""
+        return "%s: got nothing, expected %s" % (option, expected(option, rules)) if nothing else ""
     value = plain(value)
     result = ArgumentSpecValidator({option: rules}).validate({option: value})
-    negative = rules.get("type") in ("int", "float") and not result.error_messages and result.validated_parameters[option] < 0
+    beyond = not result.error_messages and outside(option, rules, result.validated_parameters[option])
     kinds = [(rules.get("type"), value)] + [(rules.get("elements"), one) for one in (value if isinstance(value, list) else ())]
     added = rules.get("type") == "list" and option.startswith("router_") and isinstance(value, str)  # one list to another
-    if not (result.error_messages or negative or added or any(unlike(*kind) for kind in kinds)):
+    if not (result.error_messages or beyond or added or any(unlike(*kind) for kind in kinds)):
         path = os.path.abspath(os.path.expanduser(str(value))) if value and option in WRITTEN else ""
         if not path or os.path.isdir(os.path.dirname(path)) and not os.path.isdir(path):
             return ""
         return "%s: got %s, expected a file in a folder that is there" % (option, cut(path))
-    return "%s: got %s, expected %s" % (option, cut(" ".join(str(value).split()) or "nothing", 40), expected(rules))
+    return "%s: got %s, expected %s" % (option, cut(" ".join(str(value).split()) or "nothing", 40), expected(option, rules))
+
+
+def outside(option, rules, value):
+    """Report whether a value of the right type is none that the modules take."""
+    if option in TEXTS:
+        return not re.fullmatch(TEXTS[option][0], value.encode())
+    least, most = RANGES.get(option, (0, MOST))
+    numbers = value if rules.get("elements") == "int" else [value] if rules["type"] in ("int", "float") else ()
+    return any(not least <= number <= most for number in numbers)
 
 
 def unlike(kind, value):
@@ -254,14 +282,18 @@ def plain(value):
     return [plain(one) for one in value] if isinstance(value, (list, tuple)) else value
 
 
-def expected(rules):
+def expected(option, rules):
     """Say in words what an option has to be."""
     several = rules.get("type") == "list"
+    if option in TEXTS:
+        return TEXTS[option][1]
     if "choices" in rules:
         return "%s of %s" % ("some" if several else "one", ", ".join(map(str, rules["choices"])))
-    if several and "elements" in rules:
-        return "a list of " + WORDS[rules["elements"]][1]
-    return WORDS[rules.get("type", "str")][0]
+    words = "a list of " + WORDS[rules["elements"]][1] if several and "elements" in rules else WORDS[rules.get("type", "str")][0]
+    if option not in RANGES:
+        return words
+    least, most = RANGES[option]
+    return words.partition(",")[0] + (", %s or more" % least if most == MOST else " from %s to %s" % (least, most))
 
 
 class FilterModule:

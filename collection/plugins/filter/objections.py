@@ -12,6 +12,7 @@ version_added: 1.0.0
 description:
   - A host that has facts with names that only the inventory may set, as the filter P(wgmesh.router.forged#filter) finds
     them.
+  - A variable of one router, such as C(mesh_id) or C(mesh_state), that was given with C(-e), which is for all routers.
   - No group of routers, or more than one; a run without a router, or only with absent ones.
   - A C(--limit) with a name that does not exist, which Ansible ignores with a warning, also in a file (C(@mesh.retry));
     an empty file, which Ansible takes for all hosts; C(mesh_replaced) in the same way.
@@ -112,8 +113,9 @@ def objections(said, groups, hostvars, targeted, also=(), limit="", absent=False
     lines = forged([name for name in groups["all"] if name in hostvars], hostvars)
     if lines:
         return lines
-    if "mesh_state" in dict(extra(getattr(hostvars, "_loader", None) or DataLoader())):
-        return ["mesh_state: given with -e, it is for all routers and overrides the inventory: leave it out, and run again"]
+    own = {"mesh_" + field for field in FIELDS} & dict(extra(getattr(hostvars, "_loader", None) or DataLoader())).keys()
+    if own:
+        return ["%s: given with -e, which is for all routers and overrides the inventory: leave it out, and run again" % listed(sorted(own))]
     found = routers(said, groups, hostvars)
     if not found:
         return [nobody(said, groups, hostvars)]
