@@ -178,7 +178,9 @@ func undoCommand(ctx context.Context, args []string, _ io.Reader, stdout, stderr
 	case id != "":
 		err = g.Wait(ctx, id, func(ctx context.Context) error {
 			say("the change was not confirmed in time: taking it back")
-			return undo(ctx, g, say, func(j guard.Journal) bool { return j.ID == id && j.Overdue() })
+			return undo(ctx, g, say, func(j guard.Journal) bool {
+				return (j.ID == id || id == guard.Unread) && j.Overdue()
+			})
 		}, say)
 	default:
 		err = undo(ctx, g, say, func(guard.Journal) bool { return true })

@@ -307,6 +307,23 @@ func TestUndoAtBootGoesOn(t *testing.T) {
 	}
 }
 
+// A journal that a boot cannot read was nobody's: the change stayed, and no other one could begin.
+func TestUndoAtBootReadsLater(t *testing.T) {
+	r := newRouter(t)
+	wait, journal := r.Launch, r.Folder+"/journal.json"
+	r.Launch = func(_ context.Context, id string) error { r.watch(t, id); return nil }
+	r.apply(t, 600, "after")
+	r.anotherBoot(t)
+	require.NoError(t, os.Rename(journal, r.file+".journal"))
+	require.NoError(t, os.Mkdir(journal, 0o700))
+	r.Launch = wait
+	require.ErrorContains(t, must.Err(UndoAtBoot(t.Context(), r.Guard)), "is a directory")
+	require.NoError(t, os.Remove(journal))
+	require.NoError(t, os.Rename(r.file+".journal", journal))
+	require.Eventually(t, func() bool { return must.Get(r.Read())(t) == nil }, 2*time.Minute, 10*time.Millisecond)
+	assert.Equal(t, "before", r.text(t))
+}
+
 // A soft-reboot, or a restart of a container, ends the process that waits, and is not another boot.
 func TestUndoAtBootWaitsOn(t *testing.T) {
 	r := newRouter(t)

@@ -61,8 +61,11 @@ func UndoAtBoot(ctx context.Context, g guard.Guard) ([]string, error) {
 	}
 	defer unlock()
 	j, err := g.Read()
-	if err != nil || j == nil {
-		return nil, err
+	if err != nil { // the disk is at fault, perhaps for a moment
+		return nil, errors.Join(err, g.Launch(ctx, guard.Unread))
+	}
+	if j == nil {
+		return nil, nil
 	}
 	if j.SameBoot() { // systemd's soft-reboot, or a container's restart, ends that process
 		if g.Watched(j.ID) {

@@ -43,6 +43,9 @@ func (g Guard) noteArmed(id string) error {
 	return atomicfile.Write(g.notes(), []byte(strings.Join(lines, "")), 0o600)
 }
 
+// last is a file that a boot leaves there, with the id of the change that was kept last. Without it nobody knows.
+func (g Guard) last() string { return g.Folder + "-last" }
+
 // note writes what becomes of a change over its line. Without one, after a boot say, there has to be room.
 func (g Guard) note(id, what string) error {
 	f, err := g.open(filepath.Base(g.notes()))
@@ -71,6 +74,9 @@ func (g Guard) became(id string) (what, at string) {
 		if f := strings.Fields(line); len(f) == 3 && (id == "" || f[0] == id) {
 			what, at = fmt.Sprintf("%-*s", len(waits), f[1]), f[2]
 		}
+	}
+	if last, err := os.ReadFile(g.last()); what == "" && err == nil && id != "" && string(last) == id {
+		what = kept // before this boot
 	}
 	return what, at
 }

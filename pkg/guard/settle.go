@@ -18,7 +18,7 @@ func (g Guard) Keep(j Journal) (done []string, err error) {
 		return nil, err
 	}
 	done = []string{"kept the change of " + j.Since.Format(time.TimeOnly)}
-	if err := g.note(j.ID, kept); err != nil {
+	if err := errors.Join(g.note(j.ID, kept), atomicfile.Write(g.last(), []byte(j.ID), 0o600)); err != nil {
 		done = append(done, "could not note that it was kept: "+err.Error())
 	}
 	return done, g.sweep()

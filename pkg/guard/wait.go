@@ -21,6 +21,10 @@ const (
 	again = 5 * time.Second
 )
 
+// Unread is the id of a change whose journal a boot could not read. Who waits for it takes back
+// what is of another boot, as soon as that is known.
+const Unread = "unread"
+
 // Wait takes the change with this id back when its time is up, by calling undo,
 // again and again until that works. It ends when the change is settled.
 func (g Guard) Wait(ctx context.Context, id string, undo func(context.Context) error, say func(string)) error {
@@ -52,7 +56,7 @@ func (g Guard) Wait(ctx context.Context, id string, undo func(context.Context) e
 			return g.tidy(ctx)
 		case j == nil:
 			pause = look / 10
-		case j.ID != id:
+		case j.ID != id && (id != Unread || j.SameBoot()):
 			return nil // another change, with a process of its own
 		case j.Overdue():
 			seen = true

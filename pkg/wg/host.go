@@ -29,6 +29,7 @@ type Host struct {
 	unknown   error  // why machine is not known
 	client    *wgctrl.Client
 	salt      salt
+	leaving   []string // interfaces that were deleted, whose processes may not be gone yet
 }
 
 var (
@@ -59,6 +60,7 @@ func Open(directory string) (*Host, error) {
 
 // Close ends the connection.
 func (h *Host) Close() error {
+	h.left()
 	clear(h.salt[:])
 	return h.client.Close()
 }

@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"net"
 	"net/netip"
-	"os"
 	"slices"
 	"time"
 
@@ -133,6 +132,7 @@ func (h *Host) Configure(name string, c DeviceChange) error {
 }
 
 func (h *Host) configure(name string, cfg wgtypes.Config) error {
+	h.left() // who has gone has its port no more
 	if err := socket.Hangs(name); err != nil {
 		return err
 	}
@@ -248,8 +248,6 @@ func (h *Host) RemoveAddress(name string, a netip.Prefix) error {
 }
 
 // DeleteLink deletes a WireGuard interface; one that is not there is no error.
-// It waits until the wireguard-go process of it has gone, which would otherwise
-// take the socket of its successor along.
 func (h *Host) DeleteLink(name string) error {
 	err := onLink(name, func(l netlink.Link) error {
 		if k := l.Type(); k != kindKernel && k != "tuntap" && k != kindUserspace {
@@ -261,20 +259,26 @@ func (h *Host) DeleteLink(name string) error {
 	if errors.As(err, &missing) {
 		return nil
 	}
-	if err != nil {
-		return err
+	if err == nil {
+		h.leaving = append(h.leaving, name)
 	}
-	for end := time.Now().Add(3 * time.Second); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
-		if _, err := os.Lstat(socket.Userspace(name)); err != nil {
-			break
+	return err
+}
+
+// left waits until the wireguard-go processes of deleted interfaces have gone, which would otherwise take
+// the sockets of their successors along. One that hangs never goes, so all are given the same seconds.
+func (h *Host) left() {
+	end := time.Now().Add(3 * time.Second)
+	for _, name := range h.leaving {
+		for ; time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+			conn, err := net.DialTimeout("unix", socket.Userspace(name), time.Second)
+			if err != nil {
+				break
+			}
+			_ = conn.Close()
 		}
-		conn, err := net.DialTimeout("unix", socket.Userspace(name), time.Second)
-		if err != nil {
-			break
-		}
-		_ = conn.Close()
 	}
-	return nil
+	h.leaving = nil
 }
 
 func onLink(name string, do func(netlink.Link) error) error {

@@ -109,6 +109,7 @@ const bareFile = plan.RunDirectory + "/bare"
 // Create makes interfaces that are not there. With systemd their units do it, so that
 // a WireGuard in user space is theirs.
 func (h *Host) Create(ctx context.Context, names []string) map[string]error {
+	h.left()
 	errs := map[string]error{}
 	if !h.systemd {
 		for _, name := range names {
@@ -158,6 +159,7 @@ func all(names []string, err error) map[string]error {
 
 // Start brings up interfaces that are not there from their files.
 func (h *Host) Start(ctx context.Context, names []string) map[string]error {
+	h.left()
 	errs := map[string]error{}
 	if _, missing := program.Find("wg-quick"); missing != nil {
 		return all(names, missing)

@@ -92,6 +92,7 @@ if [ "$state" = absent ]; then
     if systemctl is-active -q wgmesh-taken.timer; then does 'unit wgmesh-taken.timer' systemctl stop wgmesh-taken.timer; fi
     files="$files
 /usr/local/bin/wgmesh
+/etc/wireguard/wgmesh-undo-last
 $metrics"
     # What wgmesh join keeps where join.yml says so.
     kept=$(sed -n "s/^state_dir:[[:space:]]*[\"']\{0,1\}\(\/[^\"' ]*\).*/\1/p" "$root/etc/wgmesh/join.yml" 2>/dev/null) || :
