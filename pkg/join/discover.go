@@ -34,7 +34,7 @@ func (r run) discover(ctx context.Context) (members, error) {
 			err = atomicfile.Write(c.found(), text, 0o600)
 		}
 		if err != nil {
-			return members{}, wrong("%v", err)
+			return members{}, unwritten(err)
 		}
 		return members{self: name, file: c.found()}, nil
 	}
@@ -127,7 +127,7 @@ func (c Config) ansibleDir() (string, error) {
 	dir := filepath.Join(c.StateDir, "ansible")
 	err := errors.Join(os.MkdirAll(dir, 0o700), os.RemoveAll(filepath.Join(dir, "tmp")))
 	if err != nil {
-		return "", wrong("%v", err)
+		return "", unwritten(err)
 	}
 	return dir, nil
 }

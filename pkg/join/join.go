@@ -14,6 +14,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"syscall"
 	"time"
 
 	"github.com/wgmesh/router/pkg/plan"
@@ -43,6 +44,17 @@ func later(format string, args ...any) error {
 // wrong is a problem that stays until someone changes this machine.
 func wrong(format string, args ...any) error {
 	return problem{badConfig, fmt.Sprintf(format, args...)}
+}
+
+// unwritten is a file of ours that cannot be written. A disk that is full, or read-only after an error, may be mended
+// without a change of this machine's configuration.
+func unwritten(err error) error {
+	for _, disk := range []error{syscall.ENOSPC, syscall.EDQUOT, syscall.EROFS, syscall.EIO} {
+		if errors.Is(err, disk) {
+			return later("%v: make room and make it writable", err)
+		}
+	}
+	return wrong("%v", err)
 }
 
 // A run is one start of the command.
@@ -121,7 +133,7 @@ func report(out io.Writer, join func() (string, error)) int {
 // join does what the mode says, unless another join is at it.
 func (r run) join(ctx context.Context) (string, error) {
 	if err := os.MkdirAll(r.config.StateDir, 0o700); err != nil {
-		return "", wrong("%v", err)
+		return "", unwritten(err)
 	}
 	unlock, err := lock(r.config.StateDir)
 	if errors.Is(err, errBusy) {

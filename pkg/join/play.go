@@ -42,7 +42,7 @@ func (r run) joinFromHere(ctx context.Context) (string, error) {
 	ended, err := r.play(ctx, mesh)
 	if ended.Planned && mesh.file == c.found() {
 		if err := os.Rename(mesh.file, c.kept()); err != nil {
-			return "", wrong("%v", err)
+			return "", unwritten(err)
 		}
 	}
 	if err != nil {
@@ -93,7 +93,7 @@ func (r run) play(ctx context.Context, mesh members) (result, error) {
 	}
 	report := filepath.Join(dir, "join.json")
 	if err := os.Remove(report); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return result{}, wrong("%v", err)
+		return result{}, unwritten(err)
 	}
 	extra := map[string]any{"wgmesh_self": mesh.self, "wgmesh_identity_file": c.IdentityFile, "mesh_group": c.Group}
 	if mesh.old {

@@ -15,9 +15,25 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 
 	"github.com/wgmesh/router/internal/must"
+	"github.com/wgmesh/router/internal/nettest"
 )
+
+// A disk that is full, or read-only, is no wrong configuration: another try comes soon.
+func TestDiskIsMended(t *testing.T) {
+	l := alone(t, "router: azure-1\n")
+	state := l.path("state")
+	require.NoError(t, os.Mkdir(state, 0o700))
+	nettest.Mount(t, state, "tmpfs", "64k")
+	nettest.Fill(t, state)
+	assert.Contains(t, l.ends(75), "no space left on device: make room and make it writable\n")
+	require.NoError(t, unix.Mount("", state, "", unix.MS_REMOUNT|unix.MS_RDONLY, ""))
+	assert.Contains(t, l.ends(75), "read-only file system: make room and make it writable\n")
+	require.NoError(t, unix.Mount("", state, "", unix.MS_REMOUNT, "size=1m"))
+	assert.Contains(t, l.ends(0), "azure-1 is in the mesh")
+}
 
 // What ssh says about some routers; it is asked by address.
 const ssh = `#!/bin/sh
