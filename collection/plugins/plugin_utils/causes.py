@@ -68,6 +68,8 @@ CHATTER = re.compile(
 # What ssh says of its own connections on the controller, beside what the other end did.
 OWN_WAY = re.compile(r"mux_client_|mm_(?:receive|send)_fd|ControlSocket|ControlPath|[Pp]roxy dialer|Broken pipe")
 
+LOST = "ssh lost its connection"
+
 
 def causes(hostvars, targeted, alive, goal="healthy", network=True):
     """Return the rows: of what failed, and unless network is false of what the routers have seen."""
@@ -421,7 +423,7 @@ def of_result(result, kind):
         return [(*of_text(plain(said[-1])), kind)]
     text = str(result.get("msg") or "it failed, and does not say why")
     if result.get("unreachable"):
-        return [(*unreached(others_words(text) or text), "unreachable")]
+        return [(*unreached(others_words(text) or (LOST if "mux_client_request_session" in text else text)), "unreachable")]
     text = CHATTER.sub("", " ".join(text.split()))
     if result.get("do"):
         return [(text, str(result["do"]), kind)]
@@ -440,7 +442,7 @@ def unreached(text):
 
 def gone(text):
     """What ssh says of a router that nothing more can be asked, and what to do, in one line."""
-    cause, do = unreached(others_words(text) or "ssh lost its connection")
+    cause, do = unreached(others_words(text) or LOST)
     return fit("it is gone: " + cause, do + ", then run again")
 
 
