@@ -113,7 +113,8 @@ def objections(said, groups, hostvars, targeted, also=(), limit="", absent=False
     lines = forged([name for name in groups["all"] if name in hostvars], hostvars)
     if lines:
         return lines
-    own = {"mesh_" + field for field in FIELDS} & dict(extra(getattr(hostvars, "_loader", None) or DataLoader())).keys()
+    # Of route tables none can be meant, of all.
+    own = {"mesh_" + field for field in FIELDS if field != "route_tables"} & dict(extra(getattr(hostvars, "_loader", None) or DataLoader())).keys()
     if own:
         return ["%s: given with -e, which is for all routers and overrides the inventory: leave it out, and run again" % listed(sorted(own))]
     found = routers(said, groups, hostvars)
