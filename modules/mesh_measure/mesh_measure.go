@@ -18,18 +18,11 @@ import (
 
 // Options are the options of the module, as its documentation has them.
 type Options struct {
-	State      string               `json:"state"`
-	Router     string               `json:"router"`
-	Tunnels    []plan.MeasureTunnel `json:"tunnels"`
-	Results    []measure.Result     `json:"results"`
-	Ping       bool                 `json:"ping"`
-	Count      int                  `json:"count"`
-	Size       int                  `json:"size"`     // bytes
-	Interval   float64              `json:"interval"` // seconds
-	Throughput bool                 `json:"throughput"`
-	Parallel   int                  `json:"parallel"`
-	Seconds    int                  `json:"seconds"`
-	Port       int                  `json:"port"`
+	measure.Request
+	State    string               `json:"state"`
+	Tunnels  []plan.MeasureTunnel `json:"tunnels"`
+	Results  []measure.Result     `json:"results"`
+	Interval float64              `json:"interval"` // seconds
 }
 
 // SetDefaults fills in what the task does not say.
@@ -108,11 +101,8 @@ func report(results []measure.Result) map[string]any {
 }
 
 func (o Options) request() measure.Request {
-	r := measure.Request{
-		Router: o.Router, Ping: o.Ping, Count: o.Count, Size: o.Size,
-		Interval:   time.Duration(o.Interval * float64(time.Second)),
-		Throughput: o.Throughput, Parallel: o.Parallel, Seconds: o.Seconds, Port: o.Port,
-	}
+	r := o.Request
+	r.Interval = time.Duration(o.Interval * float64(time.Second))
 	if r.Router == "" {
 		r.Router, _ = os.Hostname() // empty on a host without a name
 	}

@@ -42,7 +42,7 @@ func (o Options) lookAtBoot(ctx context.Context, r status.Request, seen *status.
 	waits := slices.ContainsFunc(seen.Made, func(m status.Made) bool { return m.What == status.WaitingChange })
 	var b birdconfig.Options
 	b.SetDefaults()
-	b.ControlSocket = o.ControlSocket
+	b.ControlSocket = o.Socket
 	daemon, below := b.Places()
 	if !seen.Probed || waits || !daemon.Manages() {
 		return

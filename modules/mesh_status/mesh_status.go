@@ -27,36 +27,26 @@ import (
 
 // Options are the options of the module, as its documentation has them.
 type Options struct {
-	Router         string                  `json:"router"`
-	Tunnels        []plan.StatusTunnel     `json:"tunnels"`
-	Prefixes       []plan.StatusPrefix     `json:"prefixes"`
-	SourceNetworks []netip.Prefix          `json:"source_networks"`
-	Reach          map[string][]netip.Addr `json:"reach"`
-	Probe          []netip.Addr            `json:"probe"`
-	Require        []string                `json:"require"` // nil: every peer
-	Silent         []string                `json:"silent"`
-	Accept         []string                `json:"accept"`
-	BFD            bool                    `json:"bfd"`
-	Unreachable    bool                    `json:"unreachable"`
-	Wait           int                     `json:"wait"`   // seconds
-	Settle         int                     `json:"settle"` // seconds
-	Waited         int                     `json:"waited"` // seconds
-	Pending        []plan.Pending          `json:"pending"`
-	Ping           bool                    `json:"ping"`
-	Expect         string                  `json:"expect"`
-	ControlSocket  string                  `json:"control_socket"`
-	MetricsFile    string                  `json:"metrics_file"`
-	DrainWarn      int                     `json:"drain_warn"`     // seconds; 0: never
-	KeyAgeWarn     int                     `json:"key_age_warn"`   // seconds; 0: never
-	ImageAgeWarn   int                     `json:"image_age_warn"` // seconds; 0: never
-	Failover       bool                    `json:"failover"`
-	FailoverPlan   *plan.Failover          `json:"failover_plan"`
-	Traffic        int                     `json:"traffic"` // seconds
+	status.Request
+	Router       string                  `json:"router"`
+	Reach        map[string][]netip.Addr `json:"reach"`
+	Unreachable  bool                    `json:"unreachable"`
+	Wait         int                     `json:"wait"`   // seconds
+	Settle       int                     `json:"settle"` // seconds
+	Waited       int                     `json:"waited"` // seconds
+	Pending      []plan.Pending          `json:"pending"`
+	Ping         bool                    `json:"ping"`
+	Expect       string                  `json:"expect"`
+	MetricsFile  string                  `json:"metrics_file"`
+	DrainWarn    int                     `json:"drain_warn"`     // seconds; 0: never
+	KeyAgeWarn   int                     `json:"key_age_warn"`   // seconds; 0: never
+	ImageAgeWarn int                     `json:"image_age_warn"` // seconds; 0: never
+	Traffic      int                     `json:"traffic"`        // seconds
 }
 
 // SetDefaults fills in what the task does not say.
 func (o *Options) SetDefaults() {
-	o.BFD, o.Ping, o.Expect, o.ControlSocket = true, true, "healthy", birdc.Socket
+	o.BFD, o.Ping, o.Expect, o.Socket = true, true, "healthy", birdc.Socket
 }
 
 // Validate refuses options that cannot be right on any router.
@@ -182,15 +172,12 @@ func (o Options) record(metrics []byte) (map[string]any, error) {
 }
 
 func (o Options) request() status.Request {
-	r := status.Request{
-		Tunnels: o.Tunnels, Prefixes: o.Prefixes, SourceNetworks: o.SourceNetworks, Probe: o.Probe,
-		Require: o.Require, Silent: o.Silent, Accept: o.Accept, BFD: o.BFD, Socket: o.ControlSocket,
-		NFTables: status.NFTables, NoPing: !o.Ping, Settle: time.Duration(o.Settle) * time.Second,
-		Waited: time.Duration(o.Waited) * time.Second, DrainWarn: time.Duration(o.DrainWarn) * time.Second,
-		KeyWarn:   time.Duration(o.KeyAgeWarn) * time.Second,
-		ImageWarn: time.Duration(o.ImageAgeWarn) * time.Second, Failover: o.Failover,
-		FailoverPlan: o.FailoverPlan, Pending: map[string]string{},
-	}
+	r := o.Request
+	r.NFTables, r.NoPing, r.Pending = status.NFTables, !o.Ping, map[string]string{}
+	r.Settle, r.Waited = time.Duration(o.Settle)*time.Second, time.Duration(o.Waited)*time.Second
+	r.DrainWarn = time.Duration(o.DrainWarn) * time.Second
+	r.KeyWarn = time.Duration(o.KeyAgeWarn) * time.Second
+	r.ImageWarn = time.Duration(o.ImageAgeWarn) * time.Second
 	for _, p := range o.Pending {
 		r.Pending[p.Peer] = p.Reason
 	}

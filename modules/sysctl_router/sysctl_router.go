@@ -17,15 +17,10 @@ import (
 
 // Options are the options of the module, as its documentation has them.
 type Options struct {
+	sysctl.Profile
 	State         string   `json:"state"`
-	IPv6          *bool    `json:"ipv6"`           // nil: as the drop-in
-	Interfaces    []string `json:"interfaces"`     // nil: those of the drop-in
 	ReservedPorts []string `json:"reserved_ports"` // ports and ranges; nil: those of the drop-in
-	RmemDefault   int      `json:"rmem_default"`   // bytes
-	RmemMax       int      `json:"rmem_max"`       // bytes
-	WmemMax       int      `json:"wmem_max"`       // bytes
 	Path          string   `json:"path"`
-	Mesh          string   `json:"mesh"` // empty: that of the drop-in
 	guarded.Options
 }
 
@@ -42,11 +37,7 @@ const (
 )
 
 func (o Options) want() (sysctl.Want, error) {
-	w := sysctl.Want{Path: o.Path, Absent: o.State == absent, Profile: sysctl.Profile{
-		Mesh: o.Mesh,
-		IPv6: o.IPv6, Interfaces: o.Interfaces,
-		RmemDefault: o.RmemDefault, RmemMax: o.RmemMax, WmemMax: o.WmemMax,
-	}}
+	w := sysctl.Want{Path: o.Path, Absent: o.State == absent, Profile: o.Profile}
 	if o.ReservedPorts != nil {
 		ports, err := sysctl.ParsePorts(strings.Join(o.ReservedPorts, ","))
 		if err != nil {

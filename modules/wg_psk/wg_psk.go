@@ -14,7 +14,6 @@ import (
 	"github.com/wgmesh/router/pkg/ansible"
 	"github.com/wgmesh/router/pkg/birdc"
 	"github.com/wgmesh/router/pkg/guard"
-	"github.com/wgmesh/router/pkg/mark"
 	"github.com/wgmesh/router/pkg/plan"
 	"github.com/wgmesh/router/pkg/psk"
 	"github.com/wgmesh/router/pkg/status"
@@ -22,24 +21,14 @@ import (
 
 // Options are the options of the module, as its documentation has them.
 type Options struct {
-	State          string              `json:"state"` // sealed or opened
-	Name           string              `json:"name"`
-	Tunnels        []plan.PresharedKey `json:"tunnels"`
-	Peers          []psk.Peer          `json:"peers"`
-	Envelopes      []psk.Envelope      `json:"envelopes"`
-	Directory      string              `json:"directory"`
-	PrivateKeyFile string              `json:"private_key_file"`
-	SealingKeyFile string              `json:"sealing_key_file"`
-	Rotate         []string            `json:"rotate"`
-	Purge          bool                `json:"purge"`
-	StalePeers     []string            `json:"stale_peers"`
-	Known          bool                `json:"known"`
-
+	psk.Want
+	State           string   `json:"state"` // sealed or opened
+	PrivateKeyFile  string   `json:"private_key_file"`
+	SealingKeyFile  string   `json:"sealing_key_file"`
+	Known           bool     `json:"known"`
 	Replaced        []string `json:"replaced"`
-	Removed         []string `json:"removed"`
 	InterfacePrefix string   `json:"interface_prefix"`
 	ControlSocket   string   `json:"control_socket"`
-	mark.Owner
 	guarded.Options
 }
 
@@ -51,20 +40,12 @@ func (o *Options) SetDefaults() {
 	o.InterfacePrefix, o.ControlSocket = "wg", birdc.Socket
 }
 
-func (o Options) want() psk.Want {
-	return psk.Want{
-		Name: o.Name, Tunnels: o.Tunnels, Peers: o.Peers, Rotate: o.Rotate, Envelopes: o.Envelopes,
-		Owner: o.Owner, Removed: o.Removed, Purge: o.Purge, StalePeers: o.StalePeers, Directory: o.Directory,
-		Now: time.Now(),
-	}
-}
-
 // Validate refuses options that cannot be right on any host.
 func (o Options) Validate() error {
 	errs := []error{
 		ansible.Required("name", o.Name),
 		ansible.OneOf("state", o.State, "sealed", "opened"),
-		o.want().Validate(),
+		o.Want.Validate(),
 		o.ValidateGuard(),
 	}
 	if o.State == "sealed" && len(o.Envelopes) > 0 {
@@ -76,7 +57,8 @@ func (o Options) Validate() error {
 // Plan works out which keys have to be made, or opened and stored.
 func Plan(ctx context.Context, o Options) (ansible.Plan, error) {
 	host := psk.Host{PrivateKeyFile: o.PrivateKeyFile, SealingKeyFile: o.SealingKeyFile, Opens: o.State == "opened"}
-	want := o.want()
+	want := o.Want
+	want.Now = time.Now()
 	have, err := host.Observe(ctx, want)
 	if err != nil {
 		return ansible.Plan{}, err

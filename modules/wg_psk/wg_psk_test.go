@@ -26,11 +26,12 @@ func TestOptions(t *testing.T) {
 		ansible.Decode([]byte(`{"state":"sealed","name":"a","tunnels":[{"number":"20","peer":"b","role":"initiator"}],
 		"peers":[{"name":"b","public_key":null,"sealing_key":null}],"rotate":true}`), &o))
 	assert.Equal(t, wgpsk.Options{
-		State: "sealed", Name: "a",
-		Tunnels: []plan.PresharedKey{{Number: 20, Peer: "b", Role: "initiator"}}, Peers: []psk.Peer{{Name: "b"}},
-		Directory: "/etc/wireguard/wgmesh-psk", PrivateKeyFile: "/etc/wireguard/wgmesh.key",
-		SealingKeyFile: "/etc/wireguard/wgmesh.seal",
-		Rotate:         []string{"true"}, InterfacePrefix: "wg", ControlSocket: "/run/bird/bird.ctl",
+		Want: psk.Want{
+			Name: "a", Tunnels: []plan.PresharedKey{{Number: 20, Peer: "b", Role: "initiator"}},
+			Peers: []psk.Peer{{Name: "b"}}, Directory: "/etc/wireguard/wgmesh-psk", Rotate: []string{"true"},
+		},
+		State: "sealed", PrivateKeyFile: "/etc/wireguard/wgmesh.key", SealingKeyFile: "/etc/wireguard/wgmesh.seal",
+		InterfacePrefix: "wg", ControlSocket: "/run/bird/bird.ctl",
 	}, o)
 	for _, tt := range []struct{ task, want string }{
 		{`{"state":"sealed"}`, "name: required option is missing"},
@@ -67,9 +68,11 @@ func host(t *testing.T, name, peer, role string) (wgpsk.Options, psk.Peer) {
 	dir := t.TempDir()
 	k, s := seal.NewWGPrivate(), seal.NewPrivateKey()
 	o := wgpsk.Options{
-		Name: name, Tunnels: []plan.PresharedKey{{Number: 20, Peer: peer, Role: role}},
-		Directory: filepath.Join(dir, "psk"), PrivateKeyFile: filepath.Join(dir, "key"),
-		SealingKeyFile: filepath.Join(dir, "seal"),
+		Want: psk.Want{
+			Name: name, Tunnels: []plan.PresharedKey{{Number: 20, Peer: peer, Role: role}},
+			Directory: filepath.Join(dir, "psk"),
+		},
+		PrivateKeyFile: filepath.Join(dir, "key"), SealingKeyFile: filepath.Join(dir, "seal"),
 	}
 	require.NoError(t, os.WriteFile(o.PrivateKeyFile, k.Encode(), 0o600))
 	require.NoError(t, os.WriteFile(o.SealingKeyFile, s.Encode(), 0o600))

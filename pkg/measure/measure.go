@@ -22,15 +22,15 @@ import (
 
 // A Request says how to measure.
 type Request struct {
-	Router     string // this one's name
-	Ping       bool
-	Count      int           // pings
-	Size       int           // bytes of data in each
-	Interval   time.Duration // between two
-	Throughput bool
-	Parallel   int // TCP streams
-	Seconds    int
-	Port       int // of the peer's iperf3 server
+	Router     string        `json:"router"` // this one's name
+	Ping       bool          `json:"ping"`
+	Count      int           `json:"count"` // pings
+	Size       int           `json:"size"`  // bytes of data in each
+	Interval   time.Duration `json:"-"`     // between two
+	Throughput bool          `json:"throughput"`
+	Parallel   int           `json:"parallel"` // TCP streams
+	Seconds    int           `json:"seconds"`
+	Port       int           `json:"port"` // of the peer's iperf3 server
 }
 
 // A Result is one tunnel with both ways to the peer.

@@ -49,17 +49,17 @@ type Envelope struct {
 
 // Want is what the store of this router should be like.
 type Want struct {
-	Name       string              // of this router
-	Tunnels    []plan.PresharedKey // all of this router's tunnels
-	Peers      []Peer              // the routers of this run; the tunnels of others are left alone
-	Rotate     []string            // sealing: tunnel numbers, peer names, or "true" for all
-	Envelopes  []Envelope          // opening: those for other routers are ignored
+	Name       string              `json:"name"`      // of this router
+	Tunnels    []plan.PresharedKey `json:"tunnels"`   // all of this router's tunnels
+	Peers      []Peer              `json:"peers"`     // the routers of this run; the tunnels of others are left alone
+	Rotate     []string            `json:"rotate"`    // sealing: tunnel numbers, peer names, or "true" for all
+	Envelopes  []Envelope          `json:"envelopes"` // opening: those for other routers are ignored
 	mark.Owner                     // for whom the keys are
-	Removed    []string            // peers that are out of the mesh
-	Purge      bool                // remove the owner's keys whose tunnel is not in Tunnels
-	StalePeers []string            // and of these only; nil: of all
-	Directory  string              // the store, an absolute path
-	Now        time.Time
+	Removed    []string            `json:"removed"`     // peers that are out of the mesh
+	Purge      bool                `json:"purge"`       // remove the owner's keys whose tunnel is not in Tunnels
+	StalePeers []string            `json:"stale_peers"` // and of these only; nil: of all
+	Directory  string              `json:"directory"`   // the store, an absolute path
+	Now        time.Time           `json:"-"`
 }
 
 // Validate refuses a Want that cannot be right on any host, with all problems at

@@ -16,50 +16,50 @@ import (
 
 // A Request says what a healthy router has.
 type Request struct {
-	Tunnels  []plan.StatusTunnel
-	Prefixes []plan.StatusPrefix
+	Tunnels  []plan.StatusTunnel `json:"tunnels"`
+	Prefixes []plan.StatusPrefix `json:"prefixes"`
 	// SourceNetworks are the own site's: probes of Reach come from the own
 	// address inside them, because that is what other sites know a way back to.
-	SourceNetworks []netip.Prefix
-	Reach          []Target
+	SourceNetworks []netip.Prefix `json:"source_networks"`
+	Reach          []Target       `json:"-"`
 	// Probe are hosts of the own site that answer ping.
-	Probe []netip.Addr
+	Probe []netip.Addr `json:"probe"`
 	// Require are the peers that have to be healthy, by the name of the router
 	// or of its protocol in BIRD. Nil means all of them.
-	Require []string
+	Require []string `json:"require"`
 	// Refused are networks of Prefixes that have to be refused while no tunnel has a
 	// way to them, by routes with the protocol number Floor.
-	Refused []netip.Prefix
-	Floor   int
+	Refused []netip.Prefix `json:"-"`
+	Floor   int            `json:"-"`
 	// Silent are peers of which only the sessions count: they answered no ping before either.
-	Silent []string
+	Silent []string `json:"silent"`
 	// Pending are the peers whose tunnels wait for something, by name, and for what.
-	Pending map[string]string
+	Pending map[string]string `json:"-"`
 	// BFD says that each BGP session has a BFD session.
-	BFD bool
+	BFD bool `json:"bfd"`
 	// Socket is BIRD's control socket.
-	Socket string
+	Socket string `json:"control_socket"`
 	// NFTables have to be loaded where their files are.
-	NFTables []NFTable
+	NFTables []NFTable `json:"-"`
 	// ProbeTimeout is how long one ping may take, lost packets sent again
 	// included. 0 means one second.
-	ProbeTimeout time.Duration
+	ProbeTimeout time.Duration `json:"-"`
 	// NoPing leaves the pings out: what counts are handshakes, sessions and routes.
-	NoPing bool
+	NoPing bool `json:"-"`
 	// Settle ends a wait in which nothing new became healthy for so long. 0: none.
-	Settle time.Duration
+	Settle time.Duration `json:"-"`
 	// DrainWarn is from when on a drain is a long one. 0: never.
-	DrainWarn time.Duration
+	DrainWarn time.Duration `json:"-"`
 	// KeyWarn and ImageWarn are from when on a key or the image is an old one. 0: never.
-	KeyWarn, ImageWarn time.Duration
+	KeyWarn, ImageWarn time.Duration `json:"-"`
 	// Failover says that a daemon keeps route tables of the cloud at routers that live.
-	Failover bool
+	Failover bool `json:"failover"`
 	// FailoverPlan is what that daemon is planned to watch: with peers it has to run. Nil: not known.
-	FailoverPlan *plan.Failover
+	FailoverPlan *plan.Failover `json:"failover_plan"`
 	// Accept are the questions of pkg/preflight whose findings the user knows.
-	Accept []string
+	Accept []string `json:"accept"`
 	// Waited is how long the network was left alone before, which Settle counts too.
-	Waited time.Duration
+	Waited time.Duration `json:"-"`
 }
 
 // A Target is an address of another router, in its site, that has to answer.

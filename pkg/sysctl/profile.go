@@ -37,18 +37,19 @@ const (
 // to is explained in Settings.
 type Profile struct {
 	// Mesh is the one that the router is in. Empty keeps that of the drop-in.
-	Mesh string
+	Mesh string `json:"mesh"`
 	// IPv6 adds forwarding of IPv6. Nil keeps what the drop-in says.
-	IPv6 *bool
+	IPv6 *bool `json:"ipv6"`
 	// Interfaces get their own rp_filter besides those of "all" and "default".
 	// They need not exist yet. Nil keeps the interfaces of the drop-in.
-	Interfaces []string
+	Interfaces []string `json:"interfaces"`
 	// ReservedPorts are never given to a socket that asked for any port. Nil
 	// keeps the ports of the drop-in.
-	ReservedPorts *Ports
-	// RmemDefault, RmemMax and WmemMax are the least socket buffers in bytes;
-	// 0 leaves the parameter alone.
-	RmemDefault, RmemMax, WmemMax int
+	ReservedPorts *Ports `json:"-"`
+	// The least socket buffers in bytes; 0 leaves the parameter alone.
+	RmemDefault int `json:"rmem_default"`
+	RmemMax     int `json:"rmem_max"`
+	WmemMax     int `json:"wmem_max"`
 }
 
 // Validate lists everything that is wrong with p.
