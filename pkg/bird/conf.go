@@ -284,39 +284,36 @@ protocol bfd bfd1 {
 }
 `, v.BFD.Multiplier, v.BFD.Interval, v.Interfaces)
 	if v.Others {
-		o.put(`
+		o.template(v, "other_site", `
 template bgp other_site {
 	direct;
 	ttl security on;		# nobody from further away speaks to this session
 	enforce first as on;
 `)
-		o.timers(v)
-		o.closed("ipv4")
-		o.put("}\n")
-		if v.Dual {
-			o.put("\ntemplate bgp other_site_dual from other_site {\n")
-			o.closed("ipv6")
-			o.put("}\n")
-		}
 	}
 	if v.Same {
-		o.put(`
+		o.template(v, "same_site", `
 # eBGP has BIRD's safe default of refusing everything; iBGP has not, so the
 # template says it.
 template bgp same_site {
 	direct;
 `)
-		o.timers(v)
-		o.closed("ipv4")
-		o.put("}\n")
-		if v.Dual {
-			o.put("\ntemplate bgp same_site_dual from same_site {\n")
-			o.closed("ipv6")
-			o.put("}\n")
-		}
 	}
 	for _, s := range v.Sessions {
 		o.session(s)
+	}
+}
+
+// template completes one that begins so, and adds that of both families where the mesh has both.
+func (o *conf) template(v view, name, begins string) {
+	o.put("%s", begins)
+	o.timers(v)
+	o.closed("ipv4")
+	o.put("}\n")
+	if v.Dual {
+		o.put("\ntemplate bgp %[1]s_dual from %[1]s {\n", name)
+		o.closed("ipv6")
+		o.put("}\n")
 	}
 }
 
