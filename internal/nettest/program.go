@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -38,6 +39,13 @@ func (n Namespace) Userspace(t testing.TB, name string) *exec.Cmd {
 		return ""
 	})
 	return cmd
+}
+
+// Key gives an interface of WireGuard a new private key and UDP port 51820, and returns its public key.
+func (n Namespace) Key(t testing.TB, name string) string {
+	t.Helper()
+	return strings.TrimSpace(n.Sh(t, `wg genkey | wg set %[1]s listen-port 51820 private-key /dev/stdin
+		wg show %[1]s public-key`, name))
 }
 
 // Kind is the WireGuard that wg-quick chooses here: "kernel" or "userspace".

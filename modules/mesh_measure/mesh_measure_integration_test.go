@@ -7,8 +7,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -44,8 +42,8 @@ func newPair(t *testing.T, outside, inside map[string]string, outsideLength, ins
 	for _, n := range []string{"a", "b"} {
 		p.address(t, n, outside[n], outsideLength, "under")
 		p.in(t, n, "ip", "link", "set", "under", "up")
-		p.wireguard(t, n)
-		public[n] = p.in(t, n, "wg", "show", p.tun[n], "public-key")
+		p.ns[n].Userspace(t, p.tun[n])
+		public[n] = p.ns[n].Key(t, p.tun[n])
 		p.address(t, n, inside[n], insideLength, p.tun[n])
 		p.in(t, n, "ip", "link", "set", p.tun[n], "mtu", "1340", "up")
 	}
@@ -71,22 +69,9 @@ func (p *pair) address(t *testing.T, n, address string, length int, device strin
 	p.in(t, n, args...)
 }
 
-func (p *pair) wireguard(t *testing.T, n string) {
-	t.Helper()
-	p.ns[n].Userspace(t, p.tun[n])
-	key := filepath.Join(t.TempDir(), "key")
-	require.NoError(t, os.WriteFile(key, []byte(command(t, "wg", "genkey")+"\n"), 0o600))
-	p.in(t, n, "wg", "set", p.tun[n], "listen-port", "51820", "private-key", key)
-}
-
-func command(t *testing.T, name string, args ...string) string {
-	t.Helper()
-	return strings.TrimSpace(nettest.Run(t, name, args...))
-}
-
 func (p *pair) in(t *testing.T, n string, args ...string) string {
 	t.Helper()
-	return strings.TrimSpace(p.ns[n].Run(t, args...))
+	return p.ns[n].Run(t, args...)
 }
 
 // lose makes b drop what a rule of nft names, and returns what mends it.
@@ -114,9 +99,8 @@ func (p *pair) module(t *testing.T, n string, change map[string]any) (outside, i
 		}},
 	}
 	maps.Copy(options, change)
-	in := must.Get(json.Marshal(options))(t)
 	cmd := p.ns[n].Command(p.binary, "mesh_measure")
-	cmd.Stdin = bytes.NewReader(in)
+	cmd.Stdin = bytes.NewReader(must.Get(json.Marshal(options))(t))
 	out, err := cmd.Output()
 	require.NoError(t, err, "%s", out)
 	var res struct {

@@ -81,11 +81,6 @@ func newPair(t *testing.T) *pair {
 	return p
 }
 
-func command(t *testing.T, name string, args ...string) string {
-	t.Helper()
-	return strings.TrimSpace(nettest.Run(t, name, args...))
-}
-
 func (p *pair) in(t *testing.T, n string, args ...string) string {
 	t.Helper()
 	return strings.TrimSpace(p.ns[n].Run(t, args...))
@@ -94,10 +89,7 @@ func (p *pair) in(t *testing.T, n string, args ...string) string {
 func (p *pair) startWireGuard(t *testing.T, n string) {
 	t.Helper()
 	p.wg[n] = p.ns[n].WireGuard(p.whole, p.tun[n])
-	key := filepath.Join(p.dir, n+".key")
-	p.secret(t, key, command(t, "wg", "genkey"))
-	p.in(t, n, "wg", "set", p.tun[n], "listen-port", "51820", "private-key", key)
-	p.public[n] = p.in(t, n, "wg", "show", p.tun[n], "public-key")
+	p.public[n] = p.ns[n].Key(t, p.tun[n])
 	p.in(t, n, "ip", "addr", "add", link[n]+"/31", "dev", p.tun[n])
 	p.in(t, n, "ip", "link", "set", p.tun[n], "mtu", "1340", "up")
 }
@@ -112,11 +104,6 @@ func (p *pair) stopWireGuard(t *testing.T, n string) {
 }
 
 var link = map[string]string{"a": "172.31.20.0", "b": "172.31.20.1"}
-
-func (p *pair) secret(t *testing.T, path, text string) {
-	t.Helper()
-	require.NoError(t, os.WriteFile(path, []byte(text+"\n"), 0o600))
-}
 
 // peer makes other the only peer of n, without any session. psk is a file.
 func (p *pair) peer(t *testing.T, n, other, endpoint, psk string) {
@@ -216,14 +203,51 @@ func TestHealthyThenBroken(t *testing.T) {
 		assert.Equal(t, "192.0.2.2:51820", tunnel["endpoint"])
 	})
 
-	t.Run("a black hole for large packets", func(t *testing.T) {
-		p.in(t, "b", "nft",
-			"add table inet t; add chain inet t in { type filter hook input priority 0; }; "+
-				"add rule inet t in iifname under meta length > 1380 drop")
-		p.broken(t, 0, "TUN: packets of 1340 bytes do not get through, those of 1300 do")
-		p.in(t, "b", "nft", "delete table inet t")
-		p.healthy(t)
-	})
+	const input = "add table inet t; add chain inet t in { type filter hook input priority 0; }; add rule inet t in "
+	for _, tt := range []struct {
+		name, at, breaks, mends string // BIRD is birdc with our control socket
+		wait                    int
+		want                    []string
+	}{
+		{
+			"a black hole for large packets", "b", "nft '" + input + "iifname under meta length > 1380 drop'",
+			"nft delete table inet t", 0,
+			[]string{"TUN: packets of 1340 bytes do not get through, those of 1300 do"},
+		},
+		{
+			"MTU of the interface", "a", "ip link set TUN mtu 1300", "ip link set TUN mtu 1340", 0,
+			[]string{"TUN: the MTU of " + p.tun["a"] + " is 1300, expected 1340"},
+		},
+		{
+			"a better route elsewhere", "a", "ip route add 10.1.0.0/16 dev under metric 5 proto static",
+			"ip route del 10.1.0.0/16 dev under metric 5", 0,
+			[]string{"prefix 10.1.0.0/16 of azure: goes out of under by a route made by static"},
+		},
+		{
+			"the other site's address is gone", "b", "ip addr del " + siteB + "/32 dev lo",
+			"ip addr add " + siteB + "/32 dev lo", 0,
+			[]string{"router azure-2 at " + siteB + ": no answer to a ping of 1272 bytes from " + siteA},
+		},
+		{
+			"what all sessions need is switched off", "a", "BIRD disable bfd1", "BIRD enable bfd1", 0,
+			[]string{"BIRD's protocol bfd1 is switched off: run the mesh play here, or birdc enable bfd1"},
+		},
+		{
+			"the session is switched off, and waited for", "a", "BIRD disable azure_2", "BIRD enable azure_2", 3600,
+			[]string{
+				"TUN: BGP session azure_2 is switched off: switch it on (birdc enable azure_2)",
+				"prefix 10.1.0.0/16 of azure: no tunnel has a route", "router azure-2 at",
+			},
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			words := strings.NewReplacer("TUN", p.tun[tt.at], "BIRD", "birdc -s "+p.socket(tt.at))
+			p.in(t, tt.at, "sh", "-ec", words.Replace(tt.breaks))
+			p.broken(t, tt.wait, tt.want...)
+			p.in(t, tt.at, "sh", "-ec", words.Replace(tt.mends))
+			p.healthy(t)
+		})
+	}
 
 	t.Run("a firewall drops pieces", func(t *testing.T) {
 		for _, n := range []string{"a", "b"} {
@@ -272,34 +296,6 @@ func TestHealthyThenBroken(t *testing.T) {
 		p.in(t, "b", "sh", "-ec", "ip route del 192.0.2.0/24; ip addr add 192.0.2.2/24 dev under")
 		at("192.0.2.2")
 		p.in(t, "b", "ip", "addr", "del", "192.0.2.22/32", "dev", "under")
-		p.healthy(t)
-	})
-
-	t.Run("MTU of the interface", func(t *testing.T) {
-		p.in(t, "a", "ip", "link", "set", p.tun["a"], "mtu", "1300")
-		p.broken(t, 0, "TUN: the MTU of "+p.tun["a"]+" is 1300, expected 1340")
-		p.in(t, "a", "ip", "link", "set", p.tun["a"], "mtu", "1340")
-		p.healthy(t)
-	})
-
-	t.Run("a better route elsewhere", func(t *testing.T) {
-		p.in(t, "a", "ip", "route", "add", "10.1.0.0/16", "dev", "under", "metric", "5", "proto", "static")
-		p.broken(t, 0, "prefix 10.1.0.0/16 of azure: goes out of under by a route made by static")
-		p.in(t, "a", "ip", "route", "del", "10.1.0.0/16", "dev", "under", "metric", "5")
-		p.healthy(t)
-	})
-
-	t.Run("the other site's address is gone", func(t *testing.T) {
-		p.in(t, "b", "ip", "addr", "del", siteB+"/32", "dev", "lo")
-		p.broken(t, 0, "router azure-2 at "+siteB+": no answer to a ping of 1272 bytes from "+siteA)
-		p.in(t, "b", "ip", "addr", "add", siteB+"/32", "dev", "lo")
-		p.healthy(t)
-	})
-
-	t.Run("what all sessions need is switched off", func(t *testing.T) {
-		p.in(t, "a", "birdc", "-s", p.socket("a"), "disable", "bfd1")
-		p.broken(t, 0, "BIRD's protocol bfd1 is switched off: run the mesh play here, or birdc enable bfd1")
-		p.in(t, "a", "birdc", "-s", p.socket("a"), "enable", "bfd1")
 		p.healthy(t)
 	})
 
@@ -358,15 +354,6 @@ func TestHealthyThenBroken(t *testing.T) {
 		p.healthy(t)
 	})
 
-	t.Run("the session is switched off, and waited for", func(t *testing.T) {
-		p.in(t, "a", "birdc", "-s", p.socket("a"), "disable", "azure_2")
-		p.broken(t, 3600,
-			"TUN: BGP session azure_2 is switched off: switch it on (birdc enable azure_2)",
-			"prefix 10.1.0.0/16 of azure: no tunnel has a route", "router azure-2 at")
-		p.in(t, "a", "birdc", "-s", p.socket("a"), "enable", "azure_2")
-		p.healthy(t)
-	})
-
 	// BGP and BFD prove that packets get through: named, and not required.
 	t.Run("ICMP is refused", func(t *testing.T) {
 		p.in(t, "b", "nft",
@@ -394,9 +381,7 @@ func TestHealthyThenBroken(t *testing.T) {
 	})
 
 	t.Run("preshared keys differ", func(t *testing.T) {
-		for _, n := range []string{"a", "b"} {
-			p.secret(t, filepath.Join(p.dir, n+".psk"), command(t, "wg", "genpsk"))
-		}
+		nettest.Sh(t, "cd %s; umask 077; wg genpsk > a.psk; wg genpsk > b.psk", p.dir)
 		p.peer(t, "a", "b", "192.0.2.2", filepath.Join(p.dir, "a.psk"))
 		p.peer(t, "b", "a", "192.0.2.1", filepath.Join(p.dir, "b.psk"))
 		p.broken(t, 12,

@@ -585,9 +585,8 @@ func (m *mesh) join(t *testing.T, n node) {
 			ip route add default via %s
 			sysctl -qw net.ipv4.ip_forward=1 net.ipv4.conf.all.rp_filter=0 \
 				net.ipv4.conf.eth0.rp_filter=0 net.ipv4.conf.default.rp_filter=0`, n.address, n.id, n.gateway))
-	key := filepath.Join(m.dir, n.name+".key")
-	m.secret(t, key, command(t, "wg", "genkey"))
-	m.public[n.name] = strings.TrimSpace(nettest.Sh(t, "wg pubkey < %s", key))
+	m.public[n.name] = strings.TrimSpace(
+		nettest.Sh(t, "umask 077; wg genkey | tee %s/%s.key | wg pubkey", m.dir, n.name))
 }
 
 // device is a router's tunnel to another one: wireguard-go's sockets are shared by
