@@ -4,6 +4,7 @@ package cloudforwarding_test
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -89,11 +90,7 @@ func (n *network) certify(t *testing.T) {
 }
 
 func (n *network) sign(t *testing.T, c *x509.Certificate) []byte {
-	parent := n.authority
-	if parent == nil {
-		parent = c
-	}
-	return must.Get(x509.CreateCertificate(rand.Reader, c, parent, n.key.Public(), n.key))(t)
+	return must.Get(x509.CreateCertificate(rand.Reader, c, cmp.Or(n.authority, c), n.key.Public(), n.key))(t)
 }
 
 // proxy is an HTTP proxy behind which every host is the stand-in.

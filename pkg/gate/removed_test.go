@@ -3,6 +3,7 @@ package gate_test
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -19,11 +20,7 @@ func five(dir string, gone ...string) gate.Want {
 	w := gate.Want{Router: "aws-2", ID: 5, InterfacePrefix: "wg", Directory: dir, KeepRemoved: true}
 	for i, name := range []string{"office-1", "office-2", "azure-1", "aws-1"} {
 		number := plan.Number(5, i+1)
-		out := false
-		for _, g := range gone {
-			out = out || g == name
-		}
-		if out {
+		if slices.Contains(gone, name) {
 			continue
 		}
 		w.Tunnels = append(w.Tunnels, plan.Tunnel{
@@ -191,14 +188,9 @@ func TestOneLiar(t *testing.T) {
 	}
 	by, warnings := run(t, w)
 	assert.Empty(t, by)
-	assert.Equal(t, []string{
-		"office-1 was removed from the mesh, says azure-1, which is not believed: it takes two, and more than " +
-			"half of the 3 that answered; if it is true, run the mesh play, and if not, look at who says it",
-		"office-2 was removed from the mesh, says azure-1, which is not believed: it takes two, and more than " +
-			"half of the 3 that answered; if it is true, run the mesh play, and if not, look at who says it",
-		"aws-1 was removed from the mesh, says azure-1, which is not believed: it takes two, and more than half " +
-			"of the 3 that answered; if it is true, run the mesh play, and if not, look at who says it",
-	}, warnings)
+	const lies = " was removed from the mesh, says azure-1, which is not believed: it takes two, and more than " +
+		"half of the 3 that answered; if it is true, run the mesh play, and if not, look at who says it"
+	assert.Equal(t, []string{"office-1" + lies, "office-2" + lies, "aws-1" + lies}, warnings)
 
 	w.Heard = map[string][]plan.GateRemoved{
 		"office-1": said("office-2"), "azure-1": said("office-2"), "aws-1": said("office-2"),
@@ -330,7 +322,6 @@ func TestRefusedInOneLine(t *testing.T) {
 	assert.EqualError(t, err,
 		"aws-2 has no tunnel to azure-1, which was removed from the mesh, by a run of the mesh play; "+
 			"one with an inventory that calls it present lets it in again")
-	assert.Error(t, err)
 }
 
 // Where only the routers' own inventories have host keys, the mesh play closes the
