@@ -45,12 +45,7 @@ func (r Reply) Text() string {
 // Has reports whether any line has one of the codes. A command such as
 // "configure" says what happened in one line and what comes next in another.
 func (r Reply) Has(codes ...int) bool {
-	for _, l := range r.Lines {
-		if slices.Contains(codes, l.Code) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(r.Lines, func(l Line) bool { return slices.Contains(codes, l.Code) })
 }
 
 // An Error is a refusal by BIRD: 8xxx for a command it could not carry out,

@@ -4,6 +4,7 @@ package program
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -72,10 +73,7 @@ func (c Call) Run(ctx context.Context) (Said, error) {
 	if _, err := Find(c.Name); err != nil {
 		return Said{}, err
 	}
-	limit := c.Limit
-	if limit == 0 {
-		limit = Patience
-	}
+	limit := cmp.Or(c.Limit, Patience)
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("it did not end within %v", limit))
 	defer cancel()
 	cmd := exec.CommandContext(ctx, c.Name, c.Args...)
@@ -101,12 +99,8 @@ func (c Call) Run(ctx context.Context) (Said, error) {
 	case out.full || errOut.full:
 		err = ErrMuch
 	}
-	words := Words(said.Err)
-	if words == "" {
-		words = Words(said.Out)
-	}
 	command := cause.Line(strings.Join(append([]string{c.Name}, c.Args...), " "), 120)
-	return said, &Failure{Command: command, Words: words, Err: err}
+	return said, &Failure{Command: command, Words: cmp.Or(Words(said.Err), Words(said.Out)), Err: err}
 }
 
 // packages are those of programs that have another name.

@@ -3,13 +3,13 @@ package status
 import (
 	"cmp"
 	"errors"
+	"maps"
 	"net/netip"
 	"os"
 	"slices"
 
 	"github.com/wgmesh/router/pkg/cause"
 	"github.com/wgmesh/router/pkg/fib"
-	"github.com/wgmesh/router/pkg/order"
 	"github.com/wgmesh/router/pkg/plan"
 )
 
@@ -175,12 +175,8 @@ func (r *Request) passes(o *Observation, to netip.Addr, from netip.Addr) string 
 	return ""
 }
 
-func addressesOf(set map[netip.Addr]cause.List) (out []netip.Addr) {
-	for a := range set {
-		out = append(out, a)
-	}
-	order.By(out, netip.Addr.Compare)
-	return out
+func addressesOf(set map[netip.Addr]cause.List) []netip.Addr {
+	return slices.SortedFunc(maps.Keys(set), netip.Addr.Compare)
 }
 
 // checkSite is about the hosts of the own site that the inventory names.

@@ -7,6 +7,7 @@
 package status
 
 import (
+	"cmp"
 	"net/netip"
 	"slices"
 	"time"
@@ -109,9 +110,4 @@ func (r *Request) Confine() (strangers []Target) {
 	return strangers
 }
 
-func (r *Request) timeout() time.Duration {
-	if r.ProbeTimeout == 0 {
-		return time.Second
-	}
-	return r.ProbeTimeout
-}
+func (r *Request) timeout() time.Duration { return cmp.Or(r.ProbeTimeout, time.Second) }

@@ -113,13 +113,7 @@ func summary(rep Report, probed bool) string {
 		if len(kind.good) == 0 || kind.name == "routers answer" && !probed {
 			continue
 		}
-		n := 0
-		for _, ok := range kind.good {
-			if ok {
-				n++
-			}
-		}
-		parts = append(parts, fmt.Sprintf("%d/%d %s", n, len(kind.good), kind.name))
+		parts = append(parts, fmt.Sprintf("%d/%d %s", count(kind.good), len(kind.good), kind.name))
 	}
 	state := "healthy"
 	if !rep.Healthy() {

@@ -150,14 +150,6 @@ func (w *watch) over(o *Observation, rep Report) bool {
 
 // progress counts what is healthy, and the steps that tunnels have come towards it.
 func progress(o *Observation, rep Report) (cheap, probed int) {
-	count := func(list []bool) (n int) {
-		for _, healthy := range list {
-			if healthy {
-				n++
-			}
-		}
-		return n
-	}
 	for _, t := range o.Tunnels {
 		for _, step := range []bool{
 			t.Device.Peer != nil, t.Device.Peer != nil && !t.stale(o.At),
@@ -217,4 +209,13 @@ func (r Request) Unknown() []string {
 		}
 	}
 	return out
+}
+
+func count(list []bool) (n int) {
+	for _, healthy := range list {
+		if healthy {
+			n++
+		}
+	}
+	return n
 }

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/wgmesh/router/pkg/atomicfile"
@@ -150,7 +151,7 @@ func (w *work) former() Settings {
 func (w *work) absent(path string) Delta {
 	had, want := Settings{}, Settings{}
 	var left []string
-	for _, k := range sortedKeys(w.now) {
+	for _, k := range slices.Sorted(maps.Keys(w.now)) {
 		ours, set := w.own.sets[k]
 		if !set {
 			ours = once(k)

@@ -61,7 +61,7 @@ func (h Host) readBoot(own string) (boot, error) {
 		}
 	}
 	var b boot
-	for _, name := range sortedKeys(paths) {
+	for _, name := range slices.Sorted(maps.Keys(paths)) {
 		if paths[name] == own || name == filepath.Base(own) {
 			continue
 		}
@@ -149,7 +149,7 @@ func (b boot) defeats(want Settings) []Defeat {
 		for _, set := range f.sets {
 			last[set.key] = set.value
 		}
-		for _, k := range sortedKeys(last) {
+		for _, k := range slices.Sorted(maps.Keys(last)) {
 			w, ours := want[k]
 			if !ours && want.forwards(k) {
 				w, ours = "1", true
@@ -187,15 +187,6 @@ func satisfies(k Key, value, want string) bool {
 		return errV == nil && errW == nil && v.Contains(w)
 	}
 	return value == want
-}
-
-func sortedKeys[K ~string, V any](m map[K]V) []K {
-	keys := make([]K, 0, len(m))
-	for k := range m {
-		keys = append(keys, k)
-	}
-	slices.Sort(keys)
-	return keys
 }
 
 // AtBoot reports whether the drop-in at Path keeps the profile of a router at the next boot, and

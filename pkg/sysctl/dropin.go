@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/wgmesh/router/pkg/mark"
@@ -83,7 +85,7 @@ func render(mesh string, want Settings, ours Ports, former Settings) []byte {
 	if ours != (Ports{}) {
 		fmt.Fprintf(&b, "%s %s\n", portsMark, ours)
 	}
-	for _, k := range sortedKeys(former) {
+	for _, k := range slices.Sorted(maps.Keys(former)) {
 		fmt.Fprintf(&b, "%s %s = %s\n", formerMark, k, former[k])
 	}
 	for _, c := range Changes(want, nil) {

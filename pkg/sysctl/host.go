@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -99,7 +101,7 @@ func (h Host) advertised(own dropin) ([]Key, error) {
 			found[k] = true
 		}
 	}
-	return sortedKeys(found), nil
+	return slices.Sorted(maps.Keys(found)), nil
 }
 
 func (h Host) path(path string) string { return filepath.Join(h.Root, path) }

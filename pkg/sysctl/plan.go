@@ -102,12 +102,7 @@ func (h Host) Observe(_ context.Context, want Want) (Have, error) {
 		}
 	}
 	keys = append(append(keys, keyPorts), have.advertised...)
-	for k := range have.own.former {
-		keys = append(keys, k)
-	}
-	for k := range have.own.sets {
-		keys = append(keys, k)
-	}
+	keys = slices.AppendSeq(slices.AppendSeq(keys, maps.Keys(have.own.former)), maps.Keys(have.own.sets))
 	slices.Sort(keys)
 	for _, k := range keys {
 		if have.now[k], err = h.read(k); err != nil {
@@ -199,7 +194,7 @@ func (w *work) ports(wanted *Ports) error {
 
 // compare drops from live what cannot be set here.
 func (w *work) compare() {
-	for _, k := range sortedKeys(w.live) {
+	for _, k := range slices.Sorted(maps.Keys(w.live)) {
 		now := w.now[k]
 		switch {
 		case now.present && (now.writable || now.text == w.live[k]):

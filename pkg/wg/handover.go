@@ -55,12 +55,7 @@ func (t resolved) handovers(w Want, now *Device) (out []Handover) {
 
 // involved reports whether one of list is from or to that key.
 func involved(list []Handover, key plan.PublicKey) bool {
-	for _, o := range list {
-		if o.From == key || o.To == key {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(list, func(o Handover) bool { return o.From == key || o.To == key })
 }
 
 // heir is a peer that has a key and no network yet, and to whom nothing is sent.

@@ -10,6 +10,7 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -59,7 +60,7 @@ func main() {
 	fmt.Printf("functions over 60 lines %d, Go lines over 120 columns %d\n", c.functions, c.long)
 	fmt.Printf("structs called Tunnel %d, \"tells/says whether\" %d\n", c.tunnels, c.whether)
 	for name, list := range map[string]map[string]bool{"stand-ins": c.standIns, "set-ups": c.setUps} {
-		fmt.Printf("%s: %s\n", name, strings.Join(sorted(list), " "))
+		fmt.Printf("%s: %s\n", name, strings.Join(slices.Sorted(maps.Keys(list)), " "))
 	}
 }
 
@@ -150,12 +151,4 @@ func pairs() string {
 		return "not counted, without the program duplicates"
 	}
 	return strings.TrimSpace(string(out[:min(len(out), bytes.IndexByte(append(out, '\n'), '\n'))]))
-}
-
-func sorted(set map[string]bool) (list []string) {
-	for name := range set {
-		list = append(list, name)
-	}
-	slices.Sort(list)
-	return list
 }
