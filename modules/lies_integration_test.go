@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"io/fs"
 	"maps"
 	"os"
@@ -119,9 +120,8 @@ func (n *network) collection() {
 	require.NoError(n.t, os.CopyFS(root, os.DirFS("../collection")))
 	require.NoError(n.t, os.CopyFS(filepath.Join(root, "roles"), os.DirFS("../roles")))
 	one := map[string]string{"sha256": build, "file": "none"}
-	text, err := json.Marshal(map[string]any{"wgmesh": map[string]any{"linux_amd64": one, "linux_arm64": one}})
-	require.NoError(n.t, err)
-	n.write("ansible_collections/wgmesh/router/plugins/plugin_utils/bin/manifest.json", string(text), 0o644)
+	n.write("ansible_collections/wgmesh/router/plugins/plugin_utils/bin/manifest.json",
+		text(map[string]any{"wgmesh": map[string]any{"linux_amd64": one, "linux_arm64": one}}), 0o644)
 	galaxy := must.Get(os.ReadFile("../galaxy.yml"))(n.t)
 	n.write("ansible_collections/wgmesh/router/galaxy.yml", string(galaxy), 0o644)
 }
@@ -131,7 +131,6 @@ func (n *network) site(name string) string { return "s" + fmt.Sprint(n.ids[name]
 
 // routers makes the inventory and the folders of routers.
 func (n *network) routers(names []string) {
-	self := must.Get(os.Executable())(n.t)
 	var sites, hosts strings.Builder
 	for _, name := range names {
 		id := n.ids[name]
@@ -143,14 +142,20 @@ func (n *network) routers(names []string) {
 	}
 	// What is delegated to the controller has the folder of the controller.
 	n.write("host_vars/localhost.yml", "wgmesh_remote_dir: "+n.folder("localhost")+"\n", 0o600)
-	for _, name := range append([]string{"localhost"}, names...) {
-		require.NoError(n.t, os.MkdirAll(filepath.Join(n.folder(name), build), 0o700))
-		require.NoError(n.t, os.Symlink(self, filepath.Join(n.folder(name), build, "wgmesh")))
+	n.host("localhost")
+	for _, name := range names {
+		n.host(name)
 	}
 	n.write("inventory.yml",
 		"routers:\n  vars:\n    ansible_connection: local\n    mesh_contact_timeout: 120\n    mesh_sites:\n"+
 			sites.String()+"  hosts:\n"+hosts.String()+n.more, 0o600)
-	require.NoError(n.t, os.Symlink(self, filepath.Join(n.dir, "ssh")))
+	require.NoError(n.t, os.Symlink(must.Get(os.Executable())(n.t), filepath.Join(n.dir, "ssh")))
+}
+
+// host makes the folder of a host, with its program.
+func (n *network) host(name string) {
+	require.NoError(n.t, os.MkdirAll(filepath.Join(n.folder(name), build), 0o700))
+	require.NoError(n.t, os.Symlink(must.Get(os.Executable())(n.t), filepath.Join(n.folder(name), build, "wgmesh")))
 }
 
 // hostKey is 43 more characters of an SSH public key, another one for each id.
@@ -272,20 +277,18 @@ func failures(out, host string) []string {
 func ends(out, host string) []string { return linesOf(out, `^(?:fatal|failed): \[`+host+`[\] ]`) }
 
 func linesOf(out, pattern string) []string {
-	is := regexp.MustCompile(pattern)
-	var lines []string
-	for line := range strings.Lines(out) {
-		if is.MatchString(line) {
-			lines = append(lines, line)
-		}
-	}
-	return lines
+	return regexp.MustCompile(`(?m)`+pattern+`.*`).FindAllString(out, -1)
+}
+
+// begin has the honest routers of all make their tunnels, which it returns.
+func (n *network) begin() map[string]string {
+	n.routers(n.names)
+	n.green("mesh", "--limit", strings.Join(honest, ","))
+	return n.tunnels()
 }
 
 func liesInMesh(t *testing.T, n *network) {
-	n.routers(n.names)
-	n.green("mesh", "--limit", strings.Join(honest, ","))
-	before := n.tunnels()
+	before := n.begin()
 	n.lie()
 	out, err := n.playbook("mesh")
 	assert.Error(t, err, "nobody lied")
@@ -347,10 +350,7 @@ func (n *network) named(out string, id int, is func(lie) bool) {
 }
 
 func liesInJoin(t *testing.T, n *network) {
-	joiner := honest[1]
-	n.routers(n.names)
-	n.green("mesh", "--limit", strings.Join(honest, ","))
-	before := n.tunnels()
+	joiner, before := honest[1], n.begin()
 	for _, name := range n.names {
 		n.gate(name)
 	}
@@ -390,10 +390,7 @@ func (n *network) gate(name string, absent ...string) {
 }
 
 func liesInCallback(t *testing.T, n *network) {
-	caller := honest[1]
-	n.routers(n.names)
-	n.green("mesh", "--limit", strings.Join(honest, ","))
-	before := n.tunnels()
+	caller, before := honest[1], n.begin()
 	n.lie()
 	out, _ := n.playbook("callback", "--limit", caller)
 	calm(t, out)
@@ -409,9 +406,7 @@ func callerLies(t *testing.T, n *network) {
 	n.more = fmt.Sprintf("databases:\n  hosts:\n    db-1: {ansible_connection: local, wgmesh_remote_dir: %s}\n",
 		n.folder("db-1"))
 	n.routers(append(slices.Clone(honest), "liar-1"))
-	self := must.Get(os.Executable())(t)
-	require.NoError(t, os.MkdirAll(filepath.Join(n.folder("db-1"), build), 0o700))
-	require.NoError(t, os.Symlink(self, filepath.Join(n.folder("db-1"), build, "wgmesh")))
+	n.host("db-1")
 
 	n.green("mesh")
 	n.green("callback", "--limit", "liar-1")
@@ -553,7 +548,7 @@ type player struct {
 
 // play answers one call. For a caller it is what `wgmesh gate` is.
 func play(name, dir, module string, caller *string) (printed string) {
-	raw, err := readAll()
+	raw, err := io.ReadAll(os.Stdin)
 	if err == nil && caller != nil {
 		raw, err = gate.Admit(raw, *caller)
 	}
@@ -645,12 +640,6 @@ func resolved(value any, known map[string]any) any {
 	return value
 }
 
-func readAll() ([]byte, error) {
-	var b bytes.Buffer
-	_, err := b.ReadFrom(os.Stdin)
-	return b.Bytes(), err
-}
-
 func text(answer map[string]any) string {
 	raw, _ := json.Marshal(answer)
 	return string(raw)
@@ -664,9 +653,8 @@ func (p player) run(m ansible.Module, args map[string]any, files map[string]stri
 		all[option] = filepath.Join(p.dir, file)
 	}
 	delete(all, "guard") // it would guard this machine
-	raw, _ := json.Marshal(all)
 	var out bytes.Buffer
-	m.Run(nil, bytes.NewReader(raw), &out)
+	m.Run(nil, strings.NewReader(text(all)), &out)
 	var answer map[string]any
 	_ = json.Unmarshal(out.Bytes(), &answer)
 	return answer
@@ -699,39 +687,27 @@ func (p player) answer(module string) map[string]any {
 	case "mesh_peer":
 		return p.peer()
 	}
-	raw, _ := json.Marshal(p.args)
-	_ = os.WriteFile(filepath.Join(p.dir, module+".json"), raw, 0o600)
+	_ = os.WriteFile(filepath.Join(p.dir, module+".json"), []byte(text(p.args)), 0o600)
+	answer := p.documented(module)
 	switch module {
 	case "bird_config":
-		networks, found := p.args["networks"].([]any)
-		if !found { // the floor
-			return p.documented(module)
-		}
-		return map[string]any{
-			"changed": false, "pending": false, "drained": false, "drained_why": "", "disruptive": []any{},
-			"established":      []any{},
-			"source_addresses": []any{strings.Replace(networks[0].(string), ".0.0/16", ".0.5", 1)},
+		if networks, found := p.args["networks"].([]any); found { // else the floor
+			answer["source_addresses"] = []any{strings.Replace(networks[0].(string), ".0.0/16", ".0.5", 1)}
 		}
 	case "mesh_status":
-		return map[string]any{
-			"changed": false, "healthy": true, "required_healthy": true,
-			"problems": []any{}, "troubles": []any{}, "sick": []any{}, "tunnels": []any{},
-			"lines": []any{}, "notes": []any{}, "drained": false, "ways": []any{},
-			"transit":         []any{},
-			"drained_seconds": 0, "drained_why": "", "ages": []any{}, "reboot_required": false,
-			"time":             time.Now().Unix(),
-			"failover":         map[string]any{"runs": false, "trouble": "", "rests": []any{}},
-			"source_addresses": []any{},
-		}
+		answer["healthy"], answer["required_healthy"], answer["time"] = true, true, time.Now().Unix()
+		answer["failover"] = map[string]any{"runs": false, "trouble": "", "rests": []any{}}
+		answer["ways"] = []any{}
 	}
-	return p.documented(module)
+	return answer
 }
 
 // documented is an answer of a module that has all that its documentation says, and nothing in it.
 func (p player) documented(module string) map[string]any {
 	answer := map[string]any{"changed": false}
-	text, err := os.ReadFile(
-		filepath.Join(p.dir, "../../ansible_collections/wgmesh/router/plugins/modules", module+".py"))
+	page, _ := filepath.Glob(filepath.Join(
+		p.dir, "../../ansible_collections/wgmesh/router/plugins/modules", module+"*.py")) // or MODULE_info
+	text, err := os.ReadFile(strings.Join(page, " "))
 	m := regexp.MustCompile(`(?s)RETURN = r"""(.*?)"""`).FindSubmatch(text)
 	if err != nil || m == nil {
 		return answer
