@@ -14,6 +14,7 @@ import (
 	"io"
 	"io/fs"
 	"net"
+	"os"
 	"strings"
 	"syscall"
 	"time"
@@ -57,6 +58,9 @@ func Dial(ctx context.Context, path string) (*Client, error) {
 	for errors.Is(err, syscall.EAGAIN) && ctx.Err() == nil { // so many wait for BIRD already
 		time.Sleep(20 * time.Millisecond)
 		conn, err = d.DialContext(ctx, "unix", path)
+	}
+	if os.IsTimeout(err) { // on a busy machine the dialer sees the same deadline first
+		<-ctx.Done()
 	}
 	switch {
 	case err == nil:
