@@ -5,6 +5,7 @@ package outage
 
 import (
 	"cmp"
+	"fmt"
 	"math"
 	"regexp"
 	"slices"
@@ -52,6 +53,19 @@ func Lost(list []Answer) int {
 		first, last = min(first, a.Number), max(last, a.Number)
 	}
 	return last - first + 1 - len(list)
+}
+
+// Losses says which pings have no answer, and between which two answers that was.
+func Losses(list []Answer) string {
+	var out []string
+	sorted := slices.SortedFunc(slices.Values(list), func(a, b Answer) int { return a.Number - b.Number })
+	for i, b := range sorted[min(1, len(sorted)):] {
+		if a := sorted[i]; b.Number > a.Number+1 {
+			out = append(out, fmt.Sprintf("%d from %s to %s", b.Number-a.Number-1,
+				a.At.UTC().Format("15:04:05.000"), b.At.UTC().Format("15:04:05.000")))
+		}
+	}
+	return strings.Join(out, ", ")
 }
 
 // Longest is the longest time between one answer and the next.

@@ -39,6 +39,7 @@ func TestAnswers(t *testing.T) {
 		"[1001.000000] 1280 bytes from 10.1.1.9: icmp_seq=99 ttl=60 time=9 ms (DUP!)\n")
 	assert.Len(t, some, 96)
 	assert.Equal(t, 3, outage.Lost(some), "what comes after the last answer is not known to be lost")
+	assert.Equal(t, "3 from 00:16:40.441 to 00:16:40.477", outage.Losses(some))
 	from, to := outage.Longest(some)
 	assert.Equal(t, []time.Time{at(49 * 9), at(53 * 9)}, []time.Time{from, to})
 	from, to = outage.Longest(nil)

@@ -169,7 +169,7 @@ class Turns(unittest.TestCase):
                     code, out, did = self.play("remove", "-e", "mesh_remove=azure-1", *more)
                     self.assertEqual((0, want, False), (code, did, "a secret" in out), out)
             systemctl.write_text("#!/bin/sh\nsleep 60\n")
-            code, out, _did = self.play("remove", "-e", "mesh_remove=azure-1 mesh_task_timeout=3")
+            code, out, _did = self.play("remove", "-e", "mesh_remove=azure-1 mesh_task_timeout=15")
             self.assertEqual((2, True), (code, "azure-1 is not removed" in out), out)
             systemctl.write_text("#!/bin/sh\necho systemctl $* >>%s/did\n" % self.root)
             code, out, did = self.play("undrain", "--limit", "azure-1", azure_1=self.seen("azure-1", True))  # somebody thought better of it

@@ -218,7 +218,7 @@ func transit(t *testing.T, l lab) {
 	s := l.stream(t, "node-aws-a", "node-azure-1")
 	time.Sleep(time.Second)
 	l.tool(t, "cut", "azure", "aws")
-	time.Sleep(500 * time.Millisecond) // what was on its way has come
+	l.waitFor(t, "aws-1", "! ip route show 10.1.1.0/24 | grep -Eq 'dev wg(9|10) '") // to azure
 	gap := s.stop(t)
 	t.Logf("all tunnels of two sites cut: longest gap %v", gap)
 	assert.Less(t, gap, holdTime/2, "BFD did not notice")

@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wgmesh/router/internal/must"
+	"github.com/wgmesh/router/internal/outage"
 )
 
 // TestRemoval takes azure-1 out of a mesh of routers that join by themselves, by
@@ -57,7 +58,8 @@ type removal struct {
 	home    string // of who follows the page
 	streams []*stream
 	began   time.Time // of the streams
-	lines   []string  // of the page, that are not run yet
+	spilt   map[string]int
+	lines   []string // of the page, that are not run yet
 	round   int
 	again   bool // all of it has to be done once more
 }
@@ -121,6 +123,7 @@ func (r *removal) takeAway(t *testing.T) {
 		}
 	}
 	require.Len(t, nodes, 3)
+	r.spilt = r.spills(t, "office-1", "aws-1", "gcp-1")
 	r.began = time.Now() // and the streams end with the whole test, not with this step
 	for _, from := range nodes {
 		for _, to := range nodes {
@@ -208,9 +211,9 @@ func (r *removal) callIn(t *testing.T) {
 func (r *removal) comeBack(t *testing.T) {
 	began := time.Now()
 	r.tool(t, "start", "office-2")
-	r.waitFor(t, "office-2",
+	r.waitFor(t, "office-2", // two are enough where the third is late
 		`journalctl -q -b -u wgmesh-join.service | `+
-			`grep -q "azure-1 was removed from the mesh, say aws-1, gcp-1, office-1 (3 of the 3 that answered)"`)
+			`grep -Eq "azure-1 was removed from the mesh, say .* \(([23]) of the \1 that answered\)"`)
 	r.waitFor(t, "office-2",
 		`journalctl -q -b -u wgmesh-join.service | grep -q "office-2 is in the mesh: 3 of 3 peers"`)
 	t.Logf("office-2 is back, and has ended azure-1's tunnel, after %v", time.Since(began).Round(time.Second))
@@ -233,11 +236,11 @@ func (r *removal) unhurt(t *testing.T) {
 		s.stop(t)
 		lost += s.lost(t)
 	}
-	r.again = lost > 0 && onceMore(t, r.round, r.flaps(t, r.began, "office-1", "aws-1", "gcp-1"))
+	fell := append(r.flaps(t, r.began, "office-1", "aws-1", "gcp-1"), r.spilled(t, r.spilt, r.streams...)...)
+	r.again = lost > 0 && onceMore(t, r.round, fell)
 	for _, s := range r.streams {
 		require.Greater(t, len(s.answers(t)), 100)
-		assert.True(t, r.again || s.lost(t) == 0, "%s: %d lost, of %d", s.name, s.lost(t),
-			len(s.answers(t)))
+		assert.True(t, r.again || s.lost(t) == 0, "%s: lost %s", s.name, outage.Losses(s.answers(t)))
 	}
 }
 

@@ -72,13 +72,15 @@ func setRoutes(t *testing.T, l lab, cloud *ec2) {
 
 func loseRouter(t *testing.T, l lab, cloud *ec2) {
 	for try := 1; ; try++ {
+		spills := l.spills(t, "aws-2", "office-1")
 		theirs, ours := l.zones(t)
 		began := time.Now()
 		l.tool(t, "stop", "aws-1")
 		l.waitSaid(t, "aws-2", "aws-1 is down: rtb-0a: ", began)
 		theirs.stop(t)
 		ours.stop(t)
-		if onceMore(t, try, l.flaps(t, began, "aws-2", "office-1")) {
+		fell := append(l.flaps(t, began, "aws-2", "office-1"), l.spilled(t, spills, ours)...)
+		if onceMore(t, try, fell) {
 			l.tool(t, "start", "aws-1")
 			cloud.waitAtRest()
 			continue
@@ -107,7 +109,9 @@ func loseRouter(t *testing.T, l lab, cloud *ec2) {
 
 func regainRouter(t *testing.T, l lab, cloud *ec2) {
 	for try := 1; ; try++ {
+		spills := l.spills(t, "aws-2", "office-1")
 		theirs, ours := l.zones(t)
+		spills["aws-1"] = 0 // it is off
 		began := time.Now()
 		l.tool(t, "start", "aws-1")
 		l.waitSaid(t, "aws-1", "well for 5 s: rtb-0a: ", began)
@@ -118,6 +122,7 @@ func regainRouter(t *testing.T, l lab, cloud *ec2) {
 		ours.stop(t)
 		up := time.UnixMicro(int64(1e6 * (well + 1))) // BIRD is not exact to the second
 		fell := append(l.flaps(t, began, "aws-2", "office-1"), l.flaps(t, up, "aws-1", "office-1")...)
+		fell = append(fell, l.spilled(t, spills, theirs, ours)...)
 		if onceMore(t, try, fell) {
 			began = time.Now()
 			l.tool(t, "stop", "aws-1")

@@ -107,10 +107,16 @@ func truth(t *testing.T, l lab) {
 			continue
 		}
 		t.Run(x.name, func(t *testing.T) {
-			l.waitHealthy(t) // a session that just fell would be the first row
-			l.at(t, x.on, x.make)
-			_, out, err := l.playbook(t, "status")
-			l.at(t, x.on, x.cure)
+			var out string
+			var err error
+			for try, again := 1, true; again; try++ { // a session that just fell would be the first row
+				l.waitHealthy(t)
+				began := time.Now()
+				l.at(t, x.on, x.make)
+				_, out, err = l.playbook(t, "status")
+				l.at(t, x.on, x.cure)
+				again = onceMore(t, try, l.flaps(t, began, l.routers...))
+			}
 			if x.want == "" {
 				assert.NoError(t, err, tail(out))
 				return
@@ -124,8 +130,7 @@ func truth(t *testing.T, l lab) {
 		})
 	}
 	l.waitHealthy(t)
-	_, out, err := l.playbook(t, "status")
-	assert.NoError(t, err, "mended: %s", tail(out))
+	l.green(t, "status") // all is mended
 }
 
 // at runs a shell command on a host, or in the cloud of a site.

@@ -296,6 +296,7 @@ func rotateUpgrade(t *testing.T, l lab, cloud *ec2) {
 func turnFlow(t *testing.T, l lab, cloud *ec2, hook string) (sent, lost int, fell []string) {
 	t.Helper()
 	var streams []*stream
+	spills := l.spills(t, l.routers...)
 	for _, node := range []string{"node-aws-a", "node-aws-c"} {
 		streams = append(streams, l.flow(t, node, "node-office-hq")...)
 	}
@@ -318,11 +319,11 @@ func turnFlow(t *testing.T, l lab, cloud *ec2, hook string) (sent, lost int, fel
 		s.stop(t)
 		sent, lost = sent+len(s.answers(t))+s.lost(t), lost+s.lost(t)
 		if s.lost(t) > 0 {
-			t.Logf("%s: %d lost", s.name, s.lost(t))
+			t.Logf("%s: lost %s", s.name, outage.Losses(s.answers(t)))
 		}
 	}
 	fell = append(l.flaps(t, began, "aws-2", "office-1"), l.flaps(t, rotated, "aws-1", "office-1")...)
-	return sent, lost, fell
+	return sent, lost, append(fell, l.spilled(t, spills, streams...)...)
 }
 
 // goAway has a hook after which aws-2 cannot be reached. The run ends there, and says how the
@@ -421,17 +422,22 @@ func (l lab) drainFlow(t *testing.T, cloud *ec2, nodes []string, all bool) (stre
 	t.Helper()
 	for try := 1; ; try++ {
 		streams = nil
+		spills := l.spills(t, l.routers...)
 		for _, node := range nodes {
 			streams = append(streams, l.flow(t, node, "node-office-hq")...)
 		}
 		began := time.Now()
-		fell := drainOnce(t, l, cloud, all)
+		fell := drainOnce(t, l, cloud, all, spills)
 		lost := 0
 		for _, s := range streams {
 			s.stop(t)
-			lost += s.lost(t)
+			if s.lost(t) > 0 {
+				lost += s.lost(t)
+				t.Logf("%s: lost %s", s.name, outage.Losses(s.answers(t)))
+			}
 		}
 		fell = append(fell, l.flaps(t, began, "aws-2", "office-1")...)
+		fell = append(fell, l.spilled(t, spills, streams...)...)
 		if lost == 0 || !onceMore(t, try, fell) {
 			return streams
 		}
@@ -528,7 +534,7 @@ func drainElsewhere(t *testing.T, l lab) {
 
 // drainOnce is one round, and with all it also asks what else leaves the drain alone. It
 // returns the sessions of the router that fell although it was on.
-func drainOnce(t *testing.T, l lab, cloud *ec2, all bool) (fell []string) {
+func drainOnce(t *testing.T, l lab, cloud *ec2, all bool, spills map[string]int) (fell []string) {
 	began := time.Now()
 	_, out := l.green(t, "drain", "--limit", "aws-1", "-e", `{"mesh_drain_why": "a new kernel"}`)
 	assert.Contains(t, out,
@@ -547,6 +553,7 @@ func drainOnce(t *testing.T, l lab, cloud *ec2, all bool) (fell []string) {
 		assert.Equal(t, "aws-2", cloud.holder("rtb-0a"), "the routes play leaves it drained")
 	}
 	fell = l.flaps(t, began, "aws-1", "office-1")
+	spills["aws-1"] -= l.spills(t, "aws-1")["aws-1"] // it counts anew
 	l.tool(t, "stop", "aws-1")
 	l.tool(t, "start", "aws-1")
 	l.waitFor(t, "aws-1", whole(2))
