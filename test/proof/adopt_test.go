@@ -63,13 +63,13 @@ func TestFailoverAdopt(t *testing.T) {
 		"-i", written, "wgmesh.router.mesh", "-e", "mesh_take_over=true", "-e",
 		`{"mesh_accept": ["bird"]}`,
 	}
-	out, err := l.command(t, time.Minute, "ansible-playbook",
+	out, err := l.command(t, 20*time.Minute, "ansible-playbook",
 		append([]string{"-i", reached, "--limit", l.routers[0]}, over...)...)
 	require.Error(t, err, tail(out))
 	assert.Contains(t, out, "nothing is taken over: ")
 	assert.NotContains(t, l.onRouters(t, "ls /etc/wireguard")[l.routers[0]], ".by-hand")
 	// And whoever forgets mesh_accept has half of it, and goes on with it.
-	out, err = l.command(t, 5*time.Minute, "ansible-playbook",
+	out, err = l.command(t, 20*time.Minute, "ansible-playbook",
 		append([]string{"-i", reached}, over[:len(over)-2]...)...)
 	require.Error(t, err, tail(out))
 	assert.Contains(t, out, "set mesh_accept to [bird]")

@@ -130,6 +130,9 @@ func marked(variable string) (pids []int) {
 // that runs two labs now and then stands still for that long, and no router can help it. So
 // what counts every packet or compares every route allows for a session that fell.
 
+// patience is how long something that comes by itself may take. Whoever is well does not wait.
+const patience = 5 * time.Minute
+
 // tries is how often something is done in which a session fell.
 const tries = 3
 
@@ -147,7 +150,7 @@ func calm(routers ...string) string {
 // states is the state of all routers, of a moment in which no session has just fallen.
 func (l lab) states(t *testing.T) map[string]string {
 	t.Helper()
-	for end := time.Now().Add(5 * time.Minute); ; {
+	for end := time.Now().Add(patience); ; {
 		began := time.Now()
 		have := l.onRouters(t, calm()+state)
 		if len(l.flaps(t, began, l.routers...)) == 0 || time.Now().After(end) {
@@ -161,7 +164,7 @@ func (l lab) states(t *testing.T) map[string]string {
 func (l lab) unchanged(t *testing.T, want map[string]string) {
 	t.Helper()
 	have := l.onRouters(t, state)
-	for end := time.Now().Add(time.Minute); moving(want, have) && time.Now().Before(end); {
+	for end := time.Now().Add(patience); moving(want, have) && time.Now().Before(end); {
 		time.Sleep(time.Second)
 		have = l.onRouters(t, state)
 	}
@@ -259,7 +262,7 @@ func (l lab) probe(t *testing.T, router string) (status, body string) {
 func (l lab) told(t *testing.T, router, status, body string) {
 	t.Helper()
 	s, b := l.probe(t, router)
-	for end := time.Now().Add(time.Minute); (s != status || b != body) && time.Now().Before(end); {
+	for end := time.Now().Add(patience); (s != status || b != body) && time.Now().Before(end); {
 		time.Sleep(200 * time.Millisecond)
 		s, b = l.probe(t, router)
 	}

@@ -147,7 +147,7 @@ func (s *stream) waitAnswer(t *testing.T, since time.Time) {
 	require.Eventually(t, func() bool {
 		list := outage.Answers(s.out.String())
 		return len(list) > 0 && list[len(list)-1].At.After(since)
-	}, 5*time.Minute, 50*time.Millisecond, "%s: no answer any more", s.name)
+	}, patience, 50*time.Millisecond, "%s: no answer any more", s.name)
 }
 
 // end ends what a stream runs.

@@ -171,7 +171,7 @@ func zones(t *testing.T, l lab) {
 		{"office-2", "10.1.1.0/24", "azure-1"},
 	} {
 		via := l.nextRouter(t, way.from, way.network)
-		for end := time.Now().Add(time.Minute); via != way.via && time.Now().Before(end); {
+		for end := time.Now().Add(patience); via != way.via && time.Now().Before(end); {
 			time.Sleep(time.Second) // a session may have fallen, or be up for a moment only
 			via = l.nextRouter(t, way.from, way.network)
 		}
@@ -214,7 +214,7 @@ func transit(t *testing.T, l lab) {
 	require.Eventually(t, func() bool {
 		return strings.HasPrefix(l.nextRouter(t, "aws-1", "10.1.1.0/24"), "azure") &&
 			strings.HasPrefix(l.nextRouter(t, "azure-1", "10.2.1.0/24"), "aws")
-	}, 2*time.Minute, time.Second, "aws and azure do not use their own tunnels")
+	}, patience, time.Second, "aws and azure do not use their own tunnels")
 	s := l.stream(t, "node-aws-a", "node-azure-1")
 	time.Sleep(time.Second)
 	l.tool(t, "cut", "azure", "aws")

@@ -236,7 +236,7 @@ func (l lab) zones(t *testing.T) (a, c *stream) {
 func (e *ec2) waitAtRest() {
 	e.t.Helper()
 	require.Eventually(e.t, func() bool { return e.holder("rtb-0a") == "aws-1" && e.holder("rtb-0c") == "aws-2" },
-		5*time.Minute, 50*time.Millisecond, "the tables came not to rest")
+		patience, 50*time.Millisecond, "the tables came not to rest")
 }
 
 // saidSince is a pipe of what the daemon of a router has said since a moment.

@@ -287,7 +287,7 @@ func (l lab) fine(t *testing.T, routers []string) {
 		return down
 	}
 	still := down()
-	for end := time.Now().Add(2 * time.Minute); len(still) > 0 && time.Now().Before(end); {
+	for end := time.Now().Add(patience); len(still) > 0 && time.Now().Before(end); {
 		still = down()
 	}
 	assert.Empty(t, still)

@@ -160,7 +160,7 @@ func (l lab) settled(t *testing.T) map[string]string {
 func (l lab) asBefore(t *testing.T, before map[string]string) {
 	t.Helper()
 	have := l.settled(t)
-	for end := time.Now().Add(time.Minute); !equal(before, have) && time.Now().Before(end); have = l.settled(t) {
+	for end := time.Now().Add(patience); !equal(before, have) && time.Now().Before(end); have = l.settled(t) {
 		time.Sleep(time.Second)
 	}
 	same(t, before, have)
