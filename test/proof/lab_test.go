@@ -110,7 +110,13 @@ func (l lab) tool(t *testing.T, verb string, args ...string) string {
 // try is tool for what may fail.
 func (l lab) try(t *testing.T, verb string, args ...string) (string, error) {
 	t.Helper()
-	return l.command(t, 10*time.Minute, "build/lab-tool", append([]string{verb, "--name", l.name}, args...)...)
+	for n := 1; ; n++ {
+		out, err := l.command(t, 10*time.Minute, "build/lab-tool", append([]string{verb, "--name", l.name}, args...)...)
+		// A busy sshd may end a connection before it says a word. Nothing has run then.
+		if err == nil || n == tries || !strings.HasPrefix(out, "kex_exchange_identification: ") {
+			return out, err
+		}
+	}
 }
 
 // in runs a shell command on one host, past SSH, so that it works on a router
