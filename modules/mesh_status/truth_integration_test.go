@@ -593,7 +593,7 @@ func (m *mesh) join(t *testing.T, n node) {
 // all namespaces, so the names are too.
 func (m *mesh) device(n, peer string) string {
 	short := strings.NewReplacer("office-", "o", "azure-", "z")
-	return fmt.Sprintf("wm%d%s%s", os.Getpid()%1000, short.Replace(n), short.Replace(peer))
+	return fmt.Sprintf("wm%03d%s%s", os.Getpid()%1000, short.Replace(n), short.Replace(peer))
 }
 
 // ends are the link addresses of a tunnel, the router's own one first.
