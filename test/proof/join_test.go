@@ -309,7 +309,8 @@ func joinTwice(t *testing.T, l lab) {
 		`HostKeyAlias=office-1 -o UserKnownHostsFile=/etc/wgmesh/known_hosts wgmesh@192.0.2.11 2>&1 || true`
 	l.waitFor(t, "office-1", "birdc show bfd sessions | grep -q 'wg2 .*Up'")
 	said := l.in(t, "azure-1", ask)
-	assert.Regexp(t, `office-1 has a tunnel to another azure-1, which is alive \(its (BFD|last handshake) .*on wg2 `, said)
+	assert.Regexp(t, `office-1 has a tunnel to another azure-1, which is alive `+
+		`\(its (BFD|last handshake) .*on wg2 `, said)
 	assert.Contains(t, said, "are there two machines with this name and id?")
 	l.unchanged(t, before)
 	l.undisturbed(t, sessions)
