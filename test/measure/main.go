@@ -73,12 +73,12 @@ func (c *counts) file(path string) {
 		c.links++
 		return
 	}
-	if m := standIn.FindString(path); m != "" {
-		if i := strings.Index(path, "fakecloud/"); i >= 0 {
-			path = filepath.Dir(path)
+	if standIn.MatchString(path) {
+		name := path
+		if strings.Contains(path, "fakecloud/") {
+			name = filepath.Dir(path)
 		}
-		c.standIns[path] = true
-		path = strings.TrimSuffix(path, "/")
+		c.standIns[name] = true
 	}
 	text, err := os.ReadFile(path)
 	if info.IsDir() || err != nil || bytes.HasPrefix(text, []byte{0x7f}) {

@@ -144,7 +144,7 @@ func regainRouter(t *testing.T, l lab, cloud *ec2) {
 func splitBrain(t *testing.T, l lab, cloud *ec2) {
 	for try := 1; ; try++ {
 		theirs, ours := l.zones(t)
-		began := time.Now()
+		began, spills := time.Now(), l.spills(t, "aws-1", "aws-2", "office-1")
 		cloud.off()
 		l.tool(t, "cut", "aws-1", "aws-2")
 		l.waitSaid(t, "aws-1", "aws-2 is down, but rtb-0c: ec2:DescribeRouteTables: ", began)
@@ -161,7 +161,7 @@ func splitBrain(t *testing.T, l lab, cloud *ec2) {
 		l.tool(t, "join", "aws-1", "aws-2")
 		theirs.stop(t)
 		ours.stop(t)
-		if onceMore(t, try, fell) {
+		if onceMore(t, try, append(fell, l.spilled(t, spills, theirs, ours)...)) {
 			l.waitFor(t, "aws-1", whole(2))
 			l.waitFor(t, "aws-2", whole(2))
 			cloud.waitAtRest()
