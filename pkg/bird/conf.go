@@ -318,7 +318,9 @@ func (o *conf) template(v view, name, begins string) {
 }
 
 func (o *conf) timers(v view) {
-	o.put(`	bfd on;
+	o.put(`	# A session that BFD ends begins anew at once: with "on" it refuses the far end for the
+	# error wait time first. No route stays without graceful restart, which is off.
+	bfd graceful;
 	hold time %[1]d;			# the backstop of BFD; the default is 240
 	startup hold time %[1]d;		# a peer that dies while it says hello
 	connect delay time 1;		# default 5

@@ -106,8 +106,9 @@ func TestInterfaceMadeAnew(t *testing.T) {
 // What Disrupts foretells is what BIRD does.
 func TestDisruptsIsTrue(t *testing.T) {
 	l := newLab(t, &router{label: "p1", site: 1, zone: 1}, &router{label: "q1", site: 2, zone: 1})
-	l.start(t)
 	p1 := l.byName["p1"]
+	must.Write(t, p1.conf(), strings.ReplaceAll(string(p1.text(t)), "bfd graceful;", "bfd on;"), 0o644) // of before
+	l.start(t)
 	const aside = 500 * time.Millisecond // of a session that was up before
 	since := func() string {
 		for line := range strings.Lines(p1.birdc(t, "show protocols q1")) {
@@ -201,12 +202,24 @@ func TestSessionComesBack(t *testing.T) {
 			return ""
 		})
 	}
+	// Who waits refuses the far end meanwhile, and that one begins to wait anew.
+	ready := func() {
+		nettest.Eventually(t, "the session may begin", func() string {
+			out := p1.birdc(t, "show protocols all q1")
+			assert.NotContains(t, out, "Error wait:")
+			if !strings.Contains(out, "Connect") {
+				return out
+			}
+			return ""
+		})
+	}
 	up()
 	for _, pause := range []time.Duration{0, 3 * time.Second} {
 		p1.Sh(t,
 			"nft 'add table inet cut; add chain inet cut in { type filter hook input priority 0; policy drop; }; "+
 				"add chain inet cut out { type filter hook output priority 0; policy drop; }'")
 		gone()
+		ready()
 		time.Sleep(pause)
 		p1.Sh(t, "nft delete table inet cut")
 		took := l.established(t)

@@ -65,7 +65,7 @@ func parseSessions(text []byte) map[string][]string {
 // (measured; reference of BIRD 2.0.12's channel_reconfigure).
 func reloadable(statement string) bool {
 	return slices.ContainsFunc([]string{
-		"import where ", "export where ", "import none", "export none", "import limit ", "next hop self ",
+		"import where ", "export where ", "import none", "export none", "import limit ", "next hop self ", "bfd ",
 	}, func(prefix string) bool { return strings.HasPrefix(statement, prefix) })
 }
 
@@ -90,7 +90,7 @@ func (h Host) Routers() ([]Router, error) {
 // parseRouters reads what Render wrote: the router is in the comment above its session.
 func parseRouters(text []byte) []Router {
 	var out []Router
-	name, bfd := "", bytes.Contains(text, []byte("\n\tbfd on;"))
+	name, bfd := "", bytes.Contains(text, []byte("\n\tbfd "))
 	for line := range strings.Lines(string(text)) {
 		line = strings.TrimSuffix(line, "\n")
 		word := strings.Fields(line)

@@ -1,6 +1,7 @@
 package bird_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"net/netip"
@@ -58,6 +59,7 @@ func TestDisrupts(t *testing.T) {
 		})
 	}
 	_, text := load(t, "testdata/dual")
+	assert.Empty(t, bird.Disrupts(bytes.ReplaceAll(text, []byte("bfd graceful;"), []byte("bfd on;")), text))
 	assert.Empty(t, bird.Disrupts([]byte("protocol bgp x { }\n"), text), "a foreign file has no session we know")
 }
 
