@@ -97,8 +97,10 @@ func (d *Daemon) Run(ctx context.Context) {
 			}
 			stand := map[string]bool{}
 			for _, o := range orders {
-				stand[o.Table] = true
 				j, busy := jobs[o.Table]
+				if _, known := looked[o.Table]; !known {
+					looked[o.Table] = time.Now()
+				}
 				switch {
 				case busy && j.Number < o.Number:
 					j.cancel() // it begins anew with the whole table
@@ -107,7 +109,11 @@ func (d *Daemon) Run(ctx context.Context) {
 				case !busy && !d.own(o.Table) && time.Since(looked[o.Table]) >= d.Again:
 					jobs[o.Table] = d.begin(ctx, job{Order: o, gone: true}, results)
 				}
+				stand[o.Table] = o.Number > 0 || jobs[o.Table].gone
 			}
+			maps.DeleteFunc(looked, func(table string, _ time.Time) bool {
+				return !slices.ContainsFunc(orders, func(o Order) bool { return o.Table == table })
+			})
 			for table, j := range jobs {
 				if !stand[table] {
 					j.cancel()
@@ -119,7 +125,7 @@ func (d *Daemon) Run(ctx context.Context) {
 					d.say("%s: %s", table, d.put(table))
 				}
 			}
-			if now := d.resting(orders, done, watch.Left()); d.Rests != nil && !slices.Equal(now, rests) {
+			if now := d.resting(orders, done); d.Rests != nil && !slices.Equal(now, rests) {
 				rests = now
 				d.Rests(rests)
 			}
@@ -129,11 +135,11 @@ func (d *Daemon) Run(ctx context.Context) {
 
 // resting lists the tables of which nothing is left to do. A look after our own changes that
 // only when it fails.
-func (d *Daemon) resting(orders []Order, done map[string]int, left []string) []string {
-	failing, rests := d.failing(), left
+func (d *Daemon) resting(orders []Order, done map[string]int) (rests []string) {
+	failing := d.failing()
 	for _, o := range orders {
 		is := done[o.Table] == o.Number || o.Why == lookAfter && done[o.Table] > 0
-		if is && !slices.Contains(failing, o.Table) {
+		if o.Number == 0 || is && !slices.Contains(failing, o.Table) {
 			rests = append(rests, o.Table)
 		}
 	}

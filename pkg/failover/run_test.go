@@ -205,17 +205,32 @@ func TestDaemonTellsWhatRests(t *testing.T) {
 	become("")
 }
 
-// Which of two takes a table both know: the other one has nothing to do.
-func TestDaemonRestsWhereAnotherOneGoesFirst(t *testing.T) {
-	c := config("aws-1", "rtb-a", "aws-2:rtb-c", "aws-3:rtb-d")
-	c.Partners[0].Before = []string{"aws-3"}
+// Which of two takes a table both know: the other one has nothing to do, and takes what stays a
+// black hole.
+func TestDaemonLeavesToAnotherOne(t *testing.T) {
+	c := config("aws-1", "rtb-a", "aws-2:rtb-c:aws-3", "aws-3:rtb-d")
 	w, began := failover.NewWatch(c, time.Now()), time.Now()
-	_, _ = w.Step(began, seen(all+" aws-3"))
-	assert.Empty(t, w.Left())
-	_, _ = w.Step(began, seen("office-1 aws-2~ aws-3"))
-	assert.Equal(t, []string{"rtb-c"}, w.Left())
-	_, _ = w.Step(began, seen("office-1 aws-2~ aws-3~"))
-	assert.Empty(t, w.Left())
+	numbers := func(up string) (out []int) {
+		orders, _ := w.Step(began, seen(up))
+		for _, o := range orders {
+			out = append(out, o.Number)
+		}
+		return out
+	}
+	assert.Empty(t, numbers(all))
+	assert.Equal(t, []int{0, 1}, numbers("office-1 aws-2~ aws-3"), "rtb-c, and rtb-a of its own")
+	assert.NotContains(t, numbers("office-1 aws-2~ aws-3~"), 0)
+
+	r, _ := startAgain(t, 30*time.Millisecond, "aws-3:rtb-d,rtb-e:aws-2")
+	r.wait(t, "rtb-a: moved")
+	r.see("office-1 gcp-1 aws-2")
+	r.wait(t, "aws-3 is down: leaving rtb-d, rtb-e to aws-2\n")
+	r.until(t, func() bool { return r.rests == "rtb-a rtb-d rtb-e" && r.looks["rtb-d"] > 1 })
+	assert.Zero(t, r.called("rtb-d"), "what lives keeps it")
+	r.alone(func() { r.gone = must.Prefixes("10.9.0.0/16") })
+	r.wait(t, "aws-3 is down: rtb-d: moved (TIME)\n")
+	r.see("office-1") // aws-2 does nothing for it any more
+	r.until(t, func() bool { return r.only["rtb-e"] == nil && r.calls["rtb-e"] > 0 })
 }
 
 // What failed is not said for ever when the order falls before the next job of it ends an attempt.

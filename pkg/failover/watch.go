@@ -26,7 +26,8 @@ type Seen struct {
 }
 
 // An Order is a table that has to point at this router. It is to be carried out
-// once for each number, and only as long as it stands.
+// once for each number, and only as long as it stands. Number 0 is a table that another
+// router is to take: of that only what stays with a router that is gone is to be taken.
 type Order struct {
 	Table  string
 	Number int
@@ -280,7 +281,7 @@ func (w *Watch) standing() []Order {
 	var out []Order
 	for _, p := range w.partners {
 		for _, table := range p.Tables {
-			if p.order > 0 {
+			if p.order > 0 || p.defers {
 				out = append(out, Order{Table: table, Number: p.order, Why: p.state()})
 			}
 		}
@@ -291,14 +292,4 @@ func (w *Watch) standing() []Order {
 		}
 	}
 	return out
-}
-
-// Left lists the tables of partners that are down which another one is to take.
-func (w *Watch) Left() (tables []string) {
-	for _, p := range w.partners {
-		if p.defers {
-			tables = append(tables, p.Tables...)
-		}
-	}
-	return tables
 }
