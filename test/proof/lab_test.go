@@ -253,8 +253,9 @@ func tail(s string) string {
 // state is everything that a run may change on a router, without what moves by
 // itself (counters, handshakes). Keys appear as their sums only.
 const state = `
-find /etc -type f -exec stat -c '%n %a %u:%g %Y %i' {} + | sort
-find /etc -type f -exec sha256sum {} + | sort
+files() { find /etc -type f ! -name wgmesh-undo-last -exec "$@" {} + | sort; } # each change that is kept is noted
+files stat -c '%n %a %u:%g %Y %i'
+files sha256sum
 for w in peers listen-port persistent-keepalive fwmark; do echo "$w"; wg show all $w 2>/dev/null | sort; done
 wg show all allowed-ips 2>/dev/null | tr '\t' ' ' | while read -r dev peer ips; do
 	echo "allowed-ips $dev $peer $(echo $ips | tr ' ' '\n' | sort | tr '\n' ' ')"; done | sort
