@@ -658,7 +658,7 @@ class Test(unittest.TestCase):
         """An option that is not of its type, or does nothing, is refused in one line, before a router is asked."""
         for name, args, want in (
             ("mesh", ("-e", "mesh_wait=soon"), "mesh_wait: got soon, expected a whole number, 0 or more"),
-            ("measure", ("-e", "mesh_measure_at_once=abc"), "mesh_measure_at_once: got abc, expected a whole number, 0 or more"),
+            ("measure", ("-e", "mesh_measure_at_once=abc"), "mesh_measure_at_once: got abc, expected a whole number, 1 or more"),
             ("preview", ("-e", '{"mesh_preview_file": true}'), "mesh_preview_file: got True, expected a path"),
             ("preview", ("-e", "mesh_preview_file=/nope/x.json"), "mesh_preview_file: got /nope/x.json, expected a file in a folder that is there"),
             ("rotate", ("-e", "mesh_rotate=publik"), "mesh_rotate: got publik, expected some of preshared, private"),
