@@ -24,7 +24,7 @@ import (
 
 // takesIPv6 reports whether the kernel has IPv6 and the interface that unreachable
 // routes hang on has it too. Where it has not, nothing leaves by IPv6 either.
-// What cannot be read is no such kernel: the routes are tried, and that says what is wrong.
+// Where that cannot be read, the routes are tried, which says what is wrong.
 func takesIPv6(root string) bool {
 	text, err := os.ReadFile(filepath.Join(root, "proc/sys/net/ipv6/conf/lo/disable_ipv6"))
 	if err != nil {

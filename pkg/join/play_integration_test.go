@@ -21,7 +21,7 @@ import (
 	"github.com/wgmesh/router/internal/nettest"
 )
 
-// A disk that is full, or read-only, is no wrong configuration: another try comes soon.
+// A disk that is full, or read-only, is not a wrong configuration: another try comes soon.
 func TestDiskIsMended(t *testing.T) {
 	l := alone(t, "router: azure-1\n")
 	state := l.path("state")
