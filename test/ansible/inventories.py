@@ -983,7 +983,10 @@ class Options(unittest.TestCase):
             "x: mesh_wait: got %d, expected a whole number, 0 or more" % 10**10: {"mesh_wait": 10**10},  # Python's alarm has no such time
             "x: mesh_drain_why: got a \"b\", expected one line of at most 100 bytes, without \" and \\": {"mesh_drain_why": 'a "b"'},
             "x: mesh_name: got a b, expected at most 63 letters, digits and _.-": {"mesh_name": "a b"},
-            "": {"mesh_endpoint_port_base": None, "mesh_report_file": None, "mesh_upgrade_wait": "not of this play", "mesh_settle": "{{ later }}"},
+            "": {
+                "mesh_endpoint_port_base": None, "mesh_report_file": None, "mesh_upgrade_wait": "not of this play", "mesh_settle": "{{ later }}",
+                "mesh_drain_why": "\udcff",  # a byte of the command line that is not UTF-8
+            },
         }.items():
             self.assertEqual(want, mistyped(["x"], {"x": {**needed, **options}}, of))
         with tempfile.TemporaryDirectory() as folder:

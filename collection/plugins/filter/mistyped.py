@@ -261,7 +261,7 @@ def wrong(variables, option, spec):
 def outside(option, rules, value):
     """Report whether a value of the right type is none that the modules take."""
     if option in TEXTS:
-        return not re.fullmatch(TEXTS[option][0], value.encode())
+        return not re.fullmatch(TEXTS[option][0], value.encode(errors="surrogateescape"))
     least, most = RANGES.get(option, (0, MOST))
     numbers = value if rules.get("elements") == "int" else [value] if rules["type"] in ("int", "float") else ()
     return any(not least <= number <= most for number in numbers)
